@@ -1,0 +1,1 @@
+"""The operator: HybridInference resources in, engines and routers out."""

@@ -1,0 +1,87 @@
+"""The HybridInference resource as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from hybrid_operator.api import references
+from hybrid_operator.api.base import MAP_BY_NAME, ObjectName, Rule, Shape, Spec, rule
+from hybrid_operator.api.models import ModelSpec
+from hybrid_operator.api.pods import PodTemplate, ResourcesDict
+from hybrid_operator.api.providers import Provider
+from hybrid_operator.api.routing import Budget, Routing
+
+MAX_NAME = 50
+"""Longest name of a HybridInference: it is part of the names of Services and of label values, which
+end at 63 characters."""
+
+NAME = Shape(
+    f"[a-z]([-a-z0-9]{{0,{MAX_NAME - 2}}}[a-z0-9])?",
+    f"must be at most {MAX_NAME} lower-case letters, digits and '-', beginning with "
+    "a letter and ending with a letter or digit, because Services are named after it",
+)
+
+
+class LocalSecretRef(Spec):
+    """A Secret in the resource's namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+
+
+class ClientKeys(Spec):
+    """Keys that clients must present as a bearer token."""
+
+    secret_ref: LocalSecretRef
+    """A Secret whose every key is a client's id and whose values are the clients' keys."""
+
+
+class RouterService(Spec):
+    """The Service in front of the routers."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    """Type of the Service. Defaults to ClusterIP."""
+
+
+class RouterSpec(Spec):
+    """The routers, which clients talk to."""
+
+    replicas: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Router pods. Defaults to 2."""
+    resources: ResourcesDict | None = None
+    """Resource requests and limits of one router. Defaults to requests of 100m CPU and 128Mi
+    memory."""
+    client_keys: ClientKeys | None = None
+    """Keys that clients must present. Without it, everyone who reaches the Service is served."""
+    service: RouterService = RouterService()
+    """The Service in front of the routers."""
+    pod_template: PodTemplate | None = None
+    """Partial pod template, merged over the operator's: metadata.labels, metadata.annotations and
+    spec. The container of the router is called router."""
+
+
+class HybridInferenceSpec(Spec):
+    """Local models, external providers, and how prompts are divided between them."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        rule(
+            "(has(self.models) ? size(self.models) : 0)"
+            " + (has(self.providers) ? size(self.providers) : 0) > 0",
+            "needs at least one entry in models or providers",
+            lambda spec: len(spec.models) + len(spec.providers) > 0,
+        ),
+        *references.RULES,
+    )
+
+    models: Annotated[list[ModelSpec], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    """Small language models on the cluster's own accelerators."""
+    providers: Annotated[list[Provider], Field(max_length=8, json_schema_extra=MAP_BY_NAME)] = []
+    """External LLM APIs."""
+    routing: Routing = Routing()
+    """Who answers which prompt."""
+    budgets: Annotated[list[Budget], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    """Limits on what the APIs may cost."""
+    router: RouterSpec = RouterSpec()
+    """The routers, which clients talk to."""

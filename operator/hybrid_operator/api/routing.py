@@ -1,0 +1,189 @@
+"""`spec.routing` and `spec.budgets[]`: who answers which prompt, and for how much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from hybrid_operator.api.base import (
+    ATOMIC,
+    MAP_BY_NAME,
+    SET,
+    USD,
+    DNSLabel,
+    Duration,
+    Fraction,
+    ModelName,
+    Rule,
+    Shape,
+    Spec,
+    rule,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TIME_ZONE = Shape(
+    "UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+",
+    "must be UTC or an IANA time zone as area/place, such as Europe/Berlin",
+)
+
+
+class Classifier(Spec):
+    """What judges whether the local model is good enough for a prompt."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        rule(
+            "!has(self.model) || (has(self.type) && self.type == 'slm')",
+            "model is what type slm asks: set type to slm, or leave model out",
+            lambda c: c.model is None or c.type == "slm",
+        ),
+    )
+
+    type: Literal["embedded", "slm", "cascade", "none"] = "embedded"
+    """embedded: features of the prompt, in the router. slm: a local model is asked. cascade: a
+    local draft is judged. none: aliases are answered in their order. Defaults to embedded."""
+    model: DNSLabel | None = None
+    """Local model that slm asks. Defaults to the first model."""
+    timeout: Duration | None = None
+    """A verdict that takes longer sends the prompt to the API. Defaults to 2s."""
+
+
+class ApiTarget(Spec):
+    """A provider's model."""
+
+    provider: DNSLabel
+    """Name of the provider."""
+    model: ModelName
+    """Name of its model, as in providers[].models[].name."""
+
+
+class Alias(Spec):
+    """A name that leads to several models."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        rule(
+            "(has(self.local) ? size(self.local) : 0) + (has(self.api) ? size(self.api) : 0) > 0",
+            "needs at least one local model or one API model",
+            lambda a: len(a.local) + len(a.api) > 0,
+        ),
+    )
+
+    name: ModelName
+    """Name that clients ask for. auto always exists: all models, then all providers' first
+    models."""
+    local: Annotated[list[DNSLabel], Field(max_length=16, json_schema_extra=ATOMIC)] = []
+    """Local models or LoRA adapters, best first."""
+    api: Annotated[list[ApiTarget], Field(max_length=16, json_schema_extra=ATOMIC)] = []
+    """API models, best first."""
+
+
+class Intent(Spec):
+    """A kind of task with its own rule."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        rule(
+            "has(self.prefer) || has(self.threshold)",
+            "needs prefer, threshold or both",
+            lambda i: i.prefer is not None or i.threshold is not None,
+        ),
+    )
+
+    name: DNSLabel
+    """Intent, such as text-to-sql, json-extraction or creative-writing."""
+    prefer: Literal["local", "api"] | None = None
+    """Side that is asked first, whatever the confidence."""
+    threshold: Fraction | None = None
+    """Confidence from which the local model answers this intent. Defaults to routing.threshold."""
+
+
+class Breaker(Spec):
+    """Circuit breaker of one replica."""
+
+    failures: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Failures in a row that open it. Defaults to 5."""
+    cooldown: Duration | None = None
+    """Time until it is probed again. Defaults to 10s."""
+
+
+class Failover(Spec):
+    """How hard a request is tried before anything generated has reached the client."""
+
+    deadline: Duration | None = None
+    """Time to the first generated token, over all attempts. Defaults to 60s."""
+    attempts: Annotated[int, Field(ge=1, le=10)] | None = None
+    """Most attempts per request. Defaults to 3."""
+    breaker: Breaker | None = None
+    """When a replica is left alone."""
+
+
+def _disjoint(
+    one: str, other: str, lists: Callable[[DataPolicy], tuple[list[str], list[str]]]
+) -> Rule:
+    return rule(
+        f"!has(self.{one}) || !has(self.{other}) || !self.{one}.exists(c, c in self.{other})",
+        f"a class must not be in both {one} and {other}",
+        lambda policy: set.isdisjoint(*map(set, lists(policy))),
+    )
+
+
+class DataPolicy(Spec):
+    """Classes of data with rules of their own; they come before every other decision."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        _disjoint("keepLocal", "redact", lambda policy: (policy.keep_local, policy.redact)),
+        _disjoint("keepLocal", "refuse", lambda policy: (policy.keep_local, policy.refuse)),
+        _disjoint("redact", "refuse", lambda policy: (policy.redact, policy.refuse)),
+    )
+
+    keep_local: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
+    """Requests with these never leave the cluster."""
+    redact: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
+    """These are replaced before a request leaves the cluster, and restored in the answer."""
+    refuse: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
+    """Requests with these are refused."""
+
+
+class Routing(Spec):
+    """Who answers which prompt."""
+
+    classifier: Classifier = Classifier()
+    """What judges a prompt."""
+    threshold: Fraction | None = None
+    """Confidence from which the local model answers. Defaults to "0.85"."""
+    aliases: Annotated[list[Alias], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    """Names that lead to several models."""
+    intents: Annotated[list[Intent], Field(max_length=32, json_schema_extra=MAP_BY_NAME)] = []
+    """Kinds of tasks with rules of their own."""
+    failover: Failover | None = None
+    """How hard a request is tried."""
+    prefix_affinity: bool | None = None
+    """Whether requests that begin alike go to the same replica. Defaults to true."""
+    data_policy: DataPolicy | None = None
+    """Classes of data that never leave the cluster, are redacted or refused."""
+
+
+class Budget(Spec):
+    """A limit on what the API may cost."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        rule(
+            "self.limitUSD.matches('[1-9]')",
+            "limitUSD must be above 0; to use no API at all, leave providers out",
+            lambda b: b.limit_usd.strip("0.") != "",
+        ),
+    )
+
+    name: DNSLabel
+    """Name of the budget."""
+    period: Literal["day", "week", "month"]
+    """When it starts anew."""
+    time_zone: Annotated[str, Field(max_length=64), TIME_ZONE] | None = None
+    """IANA time zone of the period, such as Europe/Berlin. Defaults to UTC."""
+    scope: Literal["total", "clientKey"] = "total"
+    """Whether all clients share it or each client key has its own. Defaults to total."""
+    limit_usd: Annotated[USD, Field(alias="limitUSD")]
+    """Limit in US dollars."""
+    on_exhausted: Literal["LocalOnly", "Reject", "Warn"] = "LocalOnly"
+    """What happens when it is used up. Defaults to LocalOnly."""

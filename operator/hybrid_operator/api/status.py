@@ -1,0 +1,97 @@
+"""`status`: what the operator tells.
+
+Every list and text has a maximum, so that the whole stays below 32 KiB; a test holds it to that.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hybrid_operator.api.base import MAP_BY_NAME, Spec
+
+CONDITIONS: dict[str, object] = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["type"],
+}
+
+
+class Condition(Spec):
+    """One aspect of the resource's state, in Kubernetes' own form."""
+
+    type: Annotated[str, Field(max_length=32)]
+    """Aspect, such as Ready or RouterReady."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: Annotated[str, Field(max_length=64)]
+    """One word for programs."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """A sentence for people: what is so and what to do."""
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When status last changed."""
+    observed_generation: int | None = None
+    """Generation of the resource that this was seen for."""
+
+
+class MemoryStatus(Spec):
+    """Memory of each GPU of a model, as planned before it starts."""
+
+    verdict: Literal["Fits", "Borderline", "DoesNotFit"]
+    """Whether it holds the wanted requests at once. Borderline: it depends on overheads that differ
+    between drivers and releases."""
+    weights_gib: Annotated[str | None, Field(max_length=16, alias="weightsGiB")] = None
+    """Weights in GiB (2^30 bytes)."""
+    kv_room_gib: Annotated[str | None, Field(max_length=16, alias="kvRoomGiB")] = None
+    """Room for the KV cache in GiB; negative where the rest does not fit."""
+    context_tokens: int | None = None
+    """Longest request in tokens."""
+    max_concurrent_sequences: int | None = None
+    """Requests of that length that fit at once."""
+
+
+class ModelStatus(Spec):
+    """One local model."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """Name of the model."""
+    replicas: int = 0
+    """Replicas wanted."""
+    ready_replicas: int = 0
+    """Replicas that answer."""
+    version: Annotated[str, Field(max_length=16)] | None = None
+    """vLLM release whose arguments were rendered."""
+    image: Annotated[str, Field(max_length=512)] | None = None
+    """Container image of the engine."""
+    memory: MemoryStatus | None = None
+    """Memory of each of its GPUs; missing where too little is known."""
+
+
+class RoutingStatus(Spec):
+    """What the routers did, over all of them since they started."""
+
+    requests: int = 0
+    """Requests answered."""
+    local: int = 0
+    """Of these, answered by a local model."""
+    api: int = 0
+    """Of these, answered by a provider."""
+
+
+class HybridInferenceStatus(Spec):
+    """What the operator tells."""
+
+    observed_generation: int | None = None
+    """Generation of the resource that the operator acted on."""
+    conditions: Annotated[list[Condition], Field(max_length=14, json_schema_extra=CONDITIONS)] = []
+    """Ready, Degraded, EnginesReady, RouterReady and others; the docs have the table."""
+    endpoint: Annotated[str, Field(max_length=512)] | None = None
+    """Base URL for OpenAI clients within the cluster."""
+    models_ready: Annotated[str, Field(max_length=16)] | None = None
+    """Local models that answer, of all: 1/2."""
+    engine_replicas: Annotated[str, Field(max_length=16)] | None = None
+    """Engine replicas that answer, of all wanted: 3/4."""
+    models: Annotated[list[ModelStatus], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    """The local models."""
+    routing: RoutingStatus | None = None
+    """What the routers did."""

@@ -1,0 +1,1 @@
+"""`hinf`: what a resource will do, before and after it is applied."""

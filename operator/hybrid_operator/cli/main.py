@@ -1,0 +1,122 @@
+"""The `hinf` command. A subcommand is imported only when it is asked for: answers come at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+COMMANDS = {
+    "plan": "What would run: vLLM's arguments, replicas, and what is not acted on.",
+    "render": "The Kubernetes manifests, or the RouteTable, that a resource becomes.",
+    "route": "Who would answer a prompt, and why.",
+    "status": "What runs now, and what is wrong with it.",
+    "tco": "What an external API costs, and what GPUs of your own do.",
+    "vram": "Whether a model fits on a GPU, and what training it takes.",
+    "models": "Models that the catalogue knows by name, and which is good at what.",
+    "gpus": "GPUs that the catalogue knows by name.",
+    "inspect": "What memory planning reads from a model's config.json.",
+}
+"""Each in a module of its own name, as a function of its own name."""
+
+EXIT_NO = 1
+"""A good question with the answer no."""
+EXIT_BAD_INPUT = 2
+
+
+class BadInputError(click.ClickException):
+    """What the user gave cannot be used; the message says where and what to do."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands by name and loads one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help text."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command called `cmd_name`."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"hybrid_operator.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing one of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and name the nearest one when there is none of that name."""
+        import difflib  # noqa: PLC0415  only for a mistyped name
+
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(COMMANDS)}"
+            raise BadInputError(f"hinf has no command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+
+_BEGIN = """\b
+Begin with:
+  hinf plan -f hybridinference.yaml
+  hinf route -f hybridinference.yaml "Translate 'good morning' to French"
+"""
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=_LazyGroup, context_settings=_CONTEXT, epilog=_BEGIN)
+@click.version_option(package_name="hybrid-inference", prog_name="hinf")
+def cli() -> None:
+    """Plan, check and watch HybridInference resources.
+
+    Most commands need no cluster. Exit status: 0 good, 1 the answer is no, 2 the input is bad.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run `hinf` and exit."""
+    try:
+        cli.main(args=list(args) if args is not None else None, prog_name="hinf")
+    except BrokenPipeError:  # `hinf ... | head`
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `-o table|json|yaml`."""
+    choice = click.Choice(["table", "json", "yaml"])
+    return click.option(
+        "-o",
+        "--output",
+        type=choice,
+        default="table",
+        show_default=True,
+        help="Form of the answer.",
+    )(command)
+
+
+def file_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `-f FILE`."""
+    return click.option(
+        "-f",
+        "--file",
+        "path",
+        required=True,
+        metavar="FILE",
+        help="HybridInference in YAML or JSON; - reads standard input.",
+    )(command)

@@ -1,0 +1,74 @@
+"""What a resource becomes, without a cluster: the operator's own plan on an empty one."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybrid_operator.api.read import ReadError, read_file
+from hybrid_operator.cli.main import BadInputError
+from hybrid_operator.core import table
+from hybrid_operator.core.desired import Desired, children
+from hybrid_operator.core.engine.defaults import CURRENT
+from hybrid_operator.core.objects.context import Context
+from hybrid_operator.core.state import Observed, Owner, Settings
+
+if TYPE_CHECKING:
+    from hybrid_operator.api.resource import HybridInferenceSpec
+    from hybrid_operator.core.engine.defaults import EngineDefaults
+    from hybrid_router.table import RouteTable
+
+ROUTER_IMAGE = "hybrid-inference/router"
+"""Stands in rendered manifests where the chart's value would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One HybridInference of a file."""
+
+    owner: Owner
+    spec: HybridInferenceSpec
+    settings: Settings
+
+    def desired(self, defaults: EngineDefaults = CURRENT) -> Desired:
+        """Return what the operator would make of it in an empty namespace."""
+        observed = Observed(owner=self.owner, spec=self.spec, settings=self.settings)
+        return children(observed, self.spec, self._context(defaults))
+
+    def table(self) -> RouteTable:
+        """Return the RouteTable that its routers would get."""
+        return table.render(self._context(), self.spec).table
+
+    def _context(self, defaults: EngineDefaults = CURRENT) -> Context:
+        return Context(self.owner, self.settings, defaults)
+
+
+def read(path: str) -> list[Resource]:
+    """Read every HybridInference in the file `path`, or in standard input for `-`.
+
+    Raises:
+        BadInputError: there is no such file, or something in it is wrong; the message says where.
+    """
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        found = read_file(text)
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInputError(f"{path}: is not text in UTF-8") from None
+    except ReadError as error:
+        raise BadInputError(f"{path}: {error}") from None
+    settings = Settings(router_image=ROUTER_IMAGE)
+    return [Resource(_owner(metadata), spec, settings) for metadata, spec in found]
+
+
+def _owner(metadata: dict[str, object]) -> Owner:
+    namespace = metadata.get("namespace")
+    return Owner(
+        name=str(metadata.get("name", "")),
+        namespace=str(namespace) if namespace else "default",
+        uid="",
+        generation=1,
+    )

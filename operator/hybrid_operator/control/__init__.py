@@ -1,0 +1,1 @@
+"""The loops: observe, plan, apply, status; the queue and the Lease that they run under."""

@@ -1,0 +1,1 @@
+"""Pure: frozen values in, frozen results out. No I/O, no clock, no Kubernetes client."""

@@ -1,0 +1,1 @@
+"""What is known of engines: GPUs, models, vLLM's releases and their arguments."""

@@ -1,0 +1,127 @@
+"""The catalogue of models and of what they are good at, read when it is first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from hybrid_operator.core.engine import architecture, data, huggingface
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One published model. The head of `data/models.toml` says where the figures come from."""
+
+    name: str
+    repo: str
+    licence: str
+    source: str
+    config: dict[str, Any]
+    """The fields of its config.json that memory depends on."""
+    towers: int | None = None
+    """Parameters of encoders for images and sound, where no formula counts them."""
+    quantized: dict[str, str] = {}
+    """Repositories by the format of their weights."""
+
+    @property
+    def shape(self) -> architecture.Shape:
+        """Its architecture."""
+        return _shape(self.name)
+
+    @property
+    def layers(self) -> int:
+        """Number of transformer layers."""
+        return self.shape.layer_count
+
+    @property
+    def kv_heads(self) -> int:
+        """KV heads of the layers that look back; of most of them, where they differ."""
+        return self._attention.kv_heads
+
+    @property
+    def head_dimension(self) -> int:
+        """Elements of a head; of most layers, where they differ."""
+        return self._attention.head_dimension
+
+    @property
+    def _attention(self) -> architecture.Attention:
+        counted = [
+            (count, layer.mixer)
+            for count, layer in self.shape.layers
+            if isinstance(layer.mixer, architecture.Attention)
+        ]
+        return max(counted, key=lambda pair: pair[0])[1]
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, embeddings included."""
+        return architecture.parameters(self.shape)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that it was trained for (`max_position_embeddings`)."""
+        return self.shape.max_length
+
+    @property
+    def float16(self) -> bool:
+        """Whether vLLM runs it in float16; it refuses to for models that overflow there."""
+        return self.shape.float16
+
+
+class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model does at a task."""
+
+    model: str
+    percent: int
+    """Share of tasks solved."""
+    fine_tuned: bool = False
+    api: bool = False
+    """Whether it is an external API's model."""
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One kind of work, and how models do at it. `data/tasks.toml` names the source."""
+
+    name: str
+    title: str
+    scores: tuple[Score, ...]
+
+    @property
+    def ranking(self) -> list[Score]:
+        """Scores, the best first."""
+        return sorted(self.scores, key=lambda score: -score.percent)
+
+
+class _Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    model: tuple[Model, ...]
+
+
+class _Tasks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    task: tuple[Task, ...]
+
+
+@cache
+def catalogue() -> tuple[Model, ...]:
+    """Return every model of the catalogue."""
+    return msgspec.toml.decode(data.text("models.toml"), type=_Models).model
+
+
+@cache
+def tasks() -> tuple[Task, ...]:
+    """Return every task that models are ranked by."""
+    return msgspec.toml.decode(data.text("tasks.toml"), type=_Tasks).task
+
+
+def find(name: str) -> Model | None:
+    """Return the entry `name`; a `-` may stand for a `.`, which names of objects cannot hold."""
+    wanted = name.replace(".", "-")
+    return next((model for model in catalogue() if model.name.replace(".", "-") == wanted), None)
+
+
+@cache
+def _shape(name: str) -> architecture.Shape:
+    model = next(each for each in catalogue() if each.name == name)
+    shape = huggingface.shape(model.config)
+    return shape if model.towers is None else replace(shape, towers=model.towers)

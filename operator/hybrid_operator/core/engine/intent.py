@@ -1,0 +1,228 @@
+"""From a model of the resource to what its engine should be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from hybrid_operator.api.base import Problem, quantity_bytes
+from hybrid_operator.api.models import HuggingFaceSource, ModelSource, ModelSpec
+from hybrid_operator.core.engine import catalog, gpus
+from hybrid_operator.core.engine.arguments import Intent, WeightOffload, options, values
+from hybrid_operator.core.engine.version import Version, parse
+
+if TYPE_CHECKING:
+    from hybrid_operator.core.engine.defaults import EngineDefaults
+
+_BITS = {"fp8": 8.0, "bitsandbytes": 4.5, "awq": 4.156, "gptq": 4.125, "mxfp4": 4.25}
+"""Bits per weight, scales included; 16 where not named."""
+
+RESERVED = {
+    "--model": "the model is source or catalog",
+    "--served-model-name": "names belong in servedNames, where the router learns them too",
+    "--host": "the Service and the probes need every address of the pod",
+    "--port": "the Service and the probes use port 8000",
+    "--uds": "the Service and the probes use port 8000",
+    "--root-path": "the router and the probes use /v1",
+    "--api-key": "routers use no key; keys for clients belong in router.clientKeys",
+    "--ssl-keyfile": "routers speak plain HTTP to engines",
+    "--ssl-certfile": "routers speak plain HTTP to engines",
+}
+"""Options that raw arguments must not hold, because other children depend on them."""
+
+
+def version(model: ModelSpec, defaults: EngineDefaults) -> Version:
+    """Return the vLLM release whose arguments are rendered."""
+    stated = model.engine.version if model.engine else None
+    return parse(stated) if stated else defaults.version
+
+
+def entry(model: ModelSpec) -> catalog.Model | None:
+    """Return what the catalogue knows of the model that this one is, or is built on."""
+    return catalog.find(model.catalog or model.name)
+
+
+def source(model: ModelSpec) -> ModelSource:
+    """Return where the weights are; the catalogue's repository where the resource says nothing."""
+    if model.source is not None:
+        return model.source
+    known = entry(model)
+    repo = known.repo if known else model.name
+    return ModelSource(hugging_face=HuggingFaceSource(repo=repo))
+
+
+def directory(model: ModelSpec) -> str | None:
+    """Return where the weights are mounted; None when they are downloaded."""
+    return None if source(model).hugging_face else f"/models/{model.name}"
+
+
+def max_length(model: ModelSpec, defaults: EngineDefaults) -> int | None:
+    """Return the longest prompt and answer together, in tokens; None where only vLLM will know."""
+    if model.engine and "--max-model-len" in options(tuple(model.engine.args)):
+        return None
+    if model.context and model.context.max_length:
+        return model.context.max_length
+    known = entry(model)
+    return min(known.max_length, defaults.max_length) if known else None
+
+
+def gpu_count(model: ModelSpec) -> int:
+    """Return the GPUs of one replica; 0 on the CPU."""
+    return 0 if model.accelerator.type == gpus.CPU else model.accelerator.count
+
+
+def intent(model: ModelSpec, defaults: EngineDefaults) -> Intent:
+    """Return what the engine of `model` should be."""
+    repository = source(model).hugging_face
+    gpu = gpus.find(model.accelerator.type)
+    engine = model.engine
+    limits = batch_limits(model, defaults)
+    return Intent(
+        model=directory(model) or (repository.repo if repository else model.name),
+        served_names=(model.name, *(n for n in model.served_names if n != model.name)),
+        version=version(model, defaults),
+        gpus=gpu_count(model),
+        half=gpu is not None and not gpu.bf16,
+        revision=repository.revision if repository else None,
+        max_length=max_length(model, defaults),
+        quantization=model.quantization,
+        kv_offload=engine.kv_offload.size if engine and engine.kv_offload else None,
+        weight_offload=_weight_offload(model),
+        prefix_caching=engine.prefix_caching if engine else None,
+        chunked_prefill=engine.chunked_prefill if engine else None,
+        sequences=limits.sequences if limits else None,
+        batched_tokens=limits.tokens if limits else None,
+        shutdown=defaults.shutdown,
+        args=tuple(engine.args) if engine else (),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What vLLM's scheduler may hold at once."""
+
+    sequences: int
+    tokens: int | None
+    """Of one step; None: vLLM's own choice."""
+
+
+def batch_limits(model: ModelSpec, defaults: EngineDefaults) -> Limits | None:
+    """Return the scheduler's limits for the GPU's class; None on the CPU or an unknown GPU.
+
+    vLLM's own choice in new releases (`get_batch_defaults` in engine/arg_utils.py), stated so that
+    every release does what was planned. Raw arguments and `context.concurrency` move them: vLLM
+    refuses fewer tokens than sequences.
+    """
+    size = _gpu_bytes(model)
+    if size is None:
+        return None
+    sequences, tokens = next(limits for least, limits in _CLASSES if size >= least)
+    if model.accelerator.type.startswith("a100"):
+        sequences, tokens = _CLASSES[-1][1]
+    stated = values(tuple(model.engine.args if model.engine else ()))
+    sequences = max(sequences, (model.context.concurrency if model.context else None) or 0)
+    sequences = min(sequences, _whole(stated.get("--max-num-batched-tokens")) or sequences)
+    tokens = max(tokens, sequences, _whole(stated.get("--max-num-seqs")) or 0)
+    return Limits(sequences, _batched(model, defaults, tokens))
+
+
+_CLASSES = ((160 * 2**30, (1024, 16384)), (70 * 2**30, (1024, 8192)), (0, (256, 2048)))
+"""(memory from which on, (sequences, tokens of a step))."""
+_ALWAYS_CHUNKED = Version(0, 11)
+"""Before it, GPUs below compute capability 8.0 ran the old engine, which took prompts whole."""
+
+
+def _batched(model: ModelSpec, defaults: EngineDefaults, tokens: int) -> int | None:
+    """Return the tokens of a step: a whole prompt, where prompts are not cut into chunks."""
+    gpu = gpus.find(model.accelerator.type)
+    if gpu is not None and not gpu.bf16 and version(model, defaults) < _ALWAYS_CHUNKED:
+        return None
+    args = options(tuple(model.engine.args if model.engine else ()))
+    whole = model.engine is not None and model.engine.chunked_prefill is False
+    if "--no-enable-chunked-prefill" not in args and not whole:
+        return tokens
+    length = max_length(model, defaults)
+    return max(tokens, length) if length else None
+
+
+def _gpu_bytes(model: ModelSpec) -> int | None:
+    accelerator = model.accelerator
+    known = gpus.find(accelerator.type)
+    if accelerator.memory is not None:
+        return quantity_bytes(accelerator.memory)
+    if known is None or "mig" in (accelerator.resource_name or ""):
+        return None
+    return known.memory_mib * gpus.MIB
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch("[0-9]{1,8}", text) else None
+
+
+def _weight_offload(model: ModelSpec) -> WeightOffload | None:
+    wanted = model.engine.weight_offload if model.engine else None
+    if wanted is None:
+        return None
+    layers, parameters = _shape(model)
+    # All weights over all layers: slightly more than a layer has, for embeddings are in it too.
+    total = int(parameters * _BITS.get(model.quantization or "", 16.0) / 8)
+    per_layer = total // layers // max(gpu_count(model), 1) if layers else 0
+    return WeightOffload(wanted.size, wanted.backend or "uva", layers or None, per_layer or None)
+
+
+def _shape(model: ModelSpec) -> tuple[int, int]:
+    """Return (layers, parameters); zeros where nobody says."""
+    if model.architecture is not None:
+        return model.architecture.layers, model.architecture.parameters
+    known = entry(model)
+    return (known.layers, known.parameters) if known else (0, 0)
+
+
+def problems(model: ModelSpec, path: str) -> list[Problem]:
+    """Return why no engine can be rendered for `model`, which stands at `path` of the resource."""
+    found = [
+        *_source_problems(model),
+        *_gpu_problems(model),
+        *_args_problems(model),
+    ]
+    return [problem.below(path) for problem in found]
+
+
+def _source_problems(model: ModelSpec) -> list[Problem]:
+    if model.source is not None or entry(model) is not None:
+        return []
+    if model.catalog:
+        message = f"the catalogue has no {model.catalog}; say source, or see `hinf models`"
+        return [Problem("catalog", message)]
+    message = (
+        f"is missing, and the catalogue has no {model.name}: say where the weights are, "
+        "or name a catalogue entry in catalog (see `hinf models`)"
+    )
+    return [Problem("source", message)]
+
+
+def _gpu_problems(model: ModelSpec) -> list[Problem]:
+    accelerator = model.accelerator
+    known = accelerator.type == gpus.CPU or gpus.find(accelerator.type) is not None
+    if known or accelerator.memory is not None:
+        return []
+    near = get_close_matches(accelerator.type, [gpu.name for gpu in gpus.catalogue()], n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    message = (
+        f"the catalogue has no {accelerator.type}; {hint}`hinf gpus` lists what it has, "
+        "and any other name needs memory"
+    )
+    return [Problem("accelerator.type", message)]
+
+
+def _args_problems(model: ModelSpec) -> list[Problem]:
+    found = []
+    for index, arg in enumerate(model.engine.args if model.engine else ()):
+        option = arg.split("=", 1)[0].replace("_", "-")
+        why = RESERVED.get(option)
+        if why is not None:
+            message = f"{option} is the operator's: {why}"
+            found.append(Problem(f"engine.args[{index}]", message))
+    return found

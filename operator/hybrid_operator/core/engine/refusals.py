@@ -1,0 +1,99 @@
+"""What cannot run, whatever the memory: wrong GPU, wrong release, wrong number of GPUs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_operator.core.engine.architecture import (
+    Attention,
+    LinearAttention,
+    Shape,
+)
+from hybrid_operator.core.engine.quantization import FORMATS, NONE, refusal
+from hybrid_operator.core.engine.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hybrid_operator.core.engine.gpus import GPU
+    from hybrid_operator.core.engine.memory import Serving
+
+FP8_CACHE_CAPABILITY = (8, 0)
+"""Kernels for an FP8 KV cache need at least Ampere."""
+TURING = (7, 5)
+SINCE = {
+    "qwen3": Version(0, 8, 4),
+    "qwen3_moe": Version(0, 8, 4),
+    "llama4": Version(0, 8, 3),
+    "gemma3": Version(0, 8, 0),
+    "gpt_oss": Version(0, 10, 1),
+    "qwen3_5": Version(0, 16),
+    "gemma4": Version(0, 19),
+    "gemma4_unified": Version(0, 22),
+}
+"""vLLM releases that brought a model's kind; before them it does not load."""
+
+
+def refusals(shape: Shape, gpu: GPU, serving: Serving) -> tuple[str, ...]:
+    """Return every reason why `shape` cannot run so on this GPU; () where it can."""
+    return tuple(_found(shape, gpu, serving))
+
+
+def _found(shape: Shape, gpu: GPU, serving: Serving) -> Iterator[str]:
+    since = SINCE.get(shape.model_type)
+    if since is not None and serving.version < since:
+        yield f"{shape.model_type} models came with vLLM {since}; this is {serving.version}"
+    if serving.context > shape.max_length:
+        yield (
+            f"a context of {serving.context} tokens is longer than the {shape.max_length} "
+            "that the model was trained for"
+        )
+    capability = gpu.compute_capability
+    if capability is not None and capability < TURING:
+        yield f"vLLM needs compute capability 7.5, and {gpu.name} has less"
+    if not gpu.bf16 and not shape.float16:
+        yield (
+            f"{gpu.name} has no bfloat16, and vLLM refuses to run {shape.model_type} models "
+            "in float16, where they overflow"
+        )
+    name = serving.quantization or shape.checkpoint or NONE
+    if name not in FORMATS:
+        yield f"the checkpoint is quantized as {name}, which is not planned for"
+        return
+    why = refusal(shape, gpu, name, serving.version)
+    if why is not None:
+        yield why
+    if serving.kv_cache_dtype == "fp8" and (capability or FP8_CACHE_CAPABILITY) < (
+        FP8_CACHE_CAPABILITY
+    ):
+        yield f"an FP8 KV cache needs compute capability 8.0, and {gpu.name} has none"
+    yield from _parallel(shape, serving.gpus, FORMATS[name].group)
+
+
+def _parallel(shape: Shape, gpus: int, group: int) -> Iterator[str]:
+    """Say what tensor parallelism over `gpus` GPUs cannot divide."""
+    if gpus == 1:
+        return
+    found = {}
+    for _, layer in shape.layers:
+        mixer = layer.mixer
+        if isinstance(mixer, LinearAttention):
+            found.update(_uneven("linear key heads", mixer.key_heads, gpus))
+            found.update(_uneven("linear value heads", mixer.value_heads, gpus))
+            continue
+        found.update(_uneven("attention heads", mixer.heads, gpus))
+        if isinstance(mixer, Attention) and mixer.kv_heads % gpus and gpus % mixer.kv_heads:
+            found["KV heads"] = f"{mixer.kv_heads} KV heads"
+        for part in layer.feed_forward:
+            found.update(_uneven("intermediate elements", part.intermediate, gpus))
+            if part.intermediate % gpus == 0 and part.intermediate // gpus % group:
+                found["groups"] = (
+                    f"{part.intermediate} intermediate elements, in groups of {group} that share a "
+                    "scale,"
+                )
+    for what in found.values():
+        yield f"{what} cannot be shared out over {gpus} GPUs"
+
+
+def _uneven(what: str, size: int, gpus: int) -> dict[str, str]:
+    return {what: f"{size} {what}"} if size % gpus else {}

@@ -1,0 +1,78 @@
+"""What an engine's pod template was rendered from, kept on its Deployment.
+
+Restarting an engine costs minutes and a GPU's work, so only its author or its platform engineer
+may cause it, never a newer operator. Therefore the rendered template itself stays in an
+annotation. As long as the resource says the same of the model, that template is the desired one:
+newer defaults, another image in the chart and even other code in this package change nothing,
+while a third party's edit of the live template still differs from it and is corrected.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hybrid_operator.core import naming
+from hybrid_operator.core.objects import meta
+
+if TYPE_CHECKING:
+    from hybrid_operator.api.models import ModelSpec
+    from hybrid_operator.core.state import Object
+
+_UNRELATED = {"scaling", "cost", "architecture"}
+"""Fields that shape no pod; an edit of theirs must not bring newer defaults along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One rendering."""
+
+    revision: int
+    """Of the defaults."""
+    spec: str
+    """Hash of what the resource said of the model."""
+    version: str
+    """vLLM release."""
+    template: Object
+
+
+def canonical(value: object) -> str:
+    """Return JSON that is the same for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def spec_hash(model: ModelSpec) -> str:
+    """Return a hash of what the resource says, literally, of the model's pods."""
+    # Warnings would tell that podTemplate is the dict that was written, which is what is wanted.
+    said = model.model_dump(
+        mode="json", by_alias=True, exclude_unset=True, exclude=_UNRELATED, warnings=False
+    )
+    return naming.digest(canonical(said), length=16)
+
+
+def to_annotations(record: Record) -> dict[str, str]:
+    """Return the annotations that keep `record`."""
+    template = canonical(record.template)
+    facts = {
+        "checksum": naming.digest(template, length=16),
+        "revision": record.revision,
+        "spec": record.spec,
+        "version": record.version,
+    }
+    return {meta.RENDER: canonical(facts), meta.TEMPLATE: template}
+
+
+def read(deployment: Object | None) -> Record | None:
+    """Return what a Deployment was rendered from; None where that is missing or broken."""
+    if deployment is None:
+        return None
+    kept = deployment.get("metadata", {}).get("annotations", {})
+    template = kept.get(meta.TEMPLATE, "")
+    try:
+        facts: dict[str, Any] = json.loads(kept.get(meta.RENDER, ""))
+        if facts["checksum"] != naming.digest(template, length=16):
+            return None
+        return Record(int(facts["revision"]), facts["spec"], facts["version"], json.loads(template))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,187 @@
+"""What one reconciliation sees and what it decides.
+
+`control` fills an `Observed`, `plan.plan` turns it into a `Plan`, `control` carries that out.
+Kubernetes objects are plain dicts in the form that the API server speaks; nobody changes one after
+it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hybrid_operator.api.resource import HybridInferenceSpec
+
+Object = Mapping[str, Any]
+"""A Kubernetes object, or a part of one."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """A child within the resource's namespace."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The HybridInference that is reconciled."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    deleting: bool = False
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the platform chose when it installed the operator (chart values, by environment)."""
+
+    router_image: str
+    router_pull_policy: str | None = None
+    engine_image: str | None = None
+    """Engine image for every model that names none; None: vLLM's own image of the release."""
+    engine_images: Mapping[str, str] = field(default_factory=dict)
+    """The same by accelerator type (`cpu`)."""
+    image_pull_secrets: tuple[str, ...] = ()
+    priority_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReport:
+    """What one router knows of one backend."""
+
+    backend: str
+    up: bool | None
+    """By its last answers; None before any."""
+    replicas: int
+    secret_missing: bool = False
+    last_status: int | None = None
+    """HTTP status of the last failed attempt, 0 for a connection that failed; None after a
+    success."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterReport:
+    """What one router pod said when it was last scraped."""
+
+    pod: str
+    table_hash: str
+    generation: int
+    backends: tuple[BackendReport, ...] = ()
+    local: int = 0
+    """Requests answered by a local model since the pod started."""
+    api: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """The part of a child pod that explains why something is not ready."""
+
+    name: str
+    component: Literal["engine", "router"]
+    model: str | None
+    """Name of the model, for an engine."""
+    ready: bool
+    phase: str
+    reason: str = ""
+    """Waiting or termination reason in Kubernetes' words (ImagePullBackOff, CrashLoopBackOff,
+    Unschedulable ...)."""
+    message: str = ""
+    restarts: int = 0
+    terminating: bool = False
+
+
+PRODUCT_LABEL = "nvidia.com/gpu.product"
+"""Node label of GPU Feature Discovery: what kind of GPU a node has."""
+MEMORY_LABEL = "nvidia.com/gpu.memory"
+"""Node label of GPU Feature Discovery: the memory of one GPU in MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What a node offers of accelerators."""
+
+    name: str
+    product: str = ""
+    """Value of the label nvidia.com/gpu.product; "" without one."""
+    memory_mib: int = 0
+    """Value of the label nvidia.com/gpu.memory; 0 without one."""
+    allocatable: Mapping[str, int] = field(default_factory=dict)
+    """Extended resources, by name."""
+    taken: Mapping[str, int] = field(default_factory=dict)
+    """Of these, what pods on the node hold, whoever they belong to."""
+
+    def offers(self, resource: str) -> int:
+        """Return how many of an extended resource the node has."""
+        return self.allocatable.get(resource, 0)
+
+    def free(self, resource: str) -> int:
+        """Return how many of them no pod holds."""
+        return self.offers(resource) - self.taken.get(resource, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The cluster's nodes with accelerators, looked at only while a pod waits for one."""
+
+    views: tuple[NodeView, ...] | None = None
+    """None: not looked at."""
+    unknown: str = ""
+    """Why they cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that a plan depends on, besides the time."""
+
+    owner: Owner
+    spec: HybridInferenceSpec | None
+    """None when the stored spec cannot be read; `spec_error` says why."""
+    settings: Settings
+    spec_error: str = ""
+    status: Object = field(default_factory=dict)
+    """The resource's status as last written."""
+    children: Mapping[Ref, Object] = field(default_factory=dict)
+    """Live children by kind and name; only those that this resource owns. Trimmed: `metadata` with
+    names, labels, annotations, generation and deletionTimestamp, and of managedFields who owns
+    `spec.replicas`; the content whole; a Deployment's status."""
+    foreign: frozenset[Ref] = frozenset()
+    """Objects with a name of ours that somebody else made; never touched, reported."""
+    pods: tuple[PodView, ...] = ()
+    reports: tuple[RouterReport, ...] = ()
+    nodes: Nodes = field(default_factory=Nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A Kubernetes event on the resource."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in this order: apply, delete, status, events."""
+
+    apply: tuple[Object, ...] = ()
+    """Children that differ from what they should be, whole, for server-side apply."""
+    delete: tuple[Ref, ...] = ()
+    """Children that the spec no longer names."""
+    status: Object = field(default_factory=dict)
+    """The status that should stand, whole but for figures, which `control.status` adds. Empty where
+    nothing may be written: paused, or being deleted."""
+    events: tuple[Event, ...] = ()
+    requeue: float | None = None
+    """Seconds after which to look again although nothing changed; None: not before something
+    does."""

@@ -1,0 +1,82 @@
+"""What the resource may say and this release does not act on yet, named one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_operator.api.base import Problem
+from hybrid_operator.core import replicas, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hybrid_operator.api.models import ModelSpec
+    from hybrid_operator.api.providers import Provider
+    from hybrid_operator.api.resource import HybridInferenceSpec
+    from hybrid_operator.api.routing import Routing
+
+
+def not_acted_on(spec: HybridInferenceSpec) -> list[Problem]:
+    """Return each field that has no effect yet, and what happens instead."""
+    return [
+        *(p.below("spec.routing") for p in _routing(spec.routing)),
+        *_budgets(spec),
+        *(
+            p.below(f"spec.providers[{i}]")
+            for i, each in enumerate(spec.providers)
+            for p in _provider(each)
+        ),
+        *(p.below(f"spec.models[{i}]") for i, each in enumerate(spec.models) for p in _model(each)),
+    ]
+
+
+def _routing(routing: Routing) -> Iterator[Problem]:
+    policy = routing.data_policy
+    if policy is not None and (policy.keep_local or policy.redact or policy.refuse):
+        # First, for it is what a person must know.
+        message = (
+            "requests cannot be scanned yet, so nothing leaves the cluster: no provider is used"
+        )
+        yield Problem("dataPolicy", message)
+    if routing.classifier.type == "cascade":
+        yield Problem("classifier.type", "cascade is not there yet; embedded is used")
+    if routing.intents:
+        yield Problem("intents", "are not recognised yet; the threshold decides for all prompts")
+    if routing.prefix_affinity:
+        yield Problem("prefixAffinity", "replicas are chosen by their load alone")
+
+
+def _budgets(spec: HybridInferenceSpec) -> Iterator[Problem]:
+    if spec.budgets:
+        yield Problem("spec.budgets", "are not enforced yet; providers are used without a limit")
+
+
+def _provider(provider: Provider) -> Iterator[Problem]:
+    if not table.acted_on(provider):
+        yield Problem("type", "anthropic is not spoken yet; the provider is not used")
+    if provider.rate_limits:
+        yield Problem("rateLimits", "are not counted yet; the provider itself answers 429")
+
+
+def _model(model: ModelSpec) -> Iterator[Problem]:
+    if model.loras:
+        yield Problem("loras", "adapters are not loaded yet; requests for them get 404")
+    if model.cost and model.cost.gpu_hour_usd is not None:
+        yield Problem("cost", "costs are not computed yet")
+    if model.cache and model.cache.node_path:
+        yield Problem(
+            "cache.nodePath", "host paths are not mounted yet; the pod's own disk is used"
+        )
+    yield from _scaling(model)
+
+
+def _scaling(model: ModelSpec) -> Iterator[Problem]:
+    scaling = model.scaling
+    if scaling is None or scaling.mode == "External":
+        return
+    lowest = replicas.initial(scaling)
+    if replicas.upper(scaling) > lowest or scaling.target_utilization or scaling.idle_after:
+        by_hand = "kubectl scale works, and so does scaling.mode External with an HPA"
+        yield Problem(
+            "scaling", f"replicas do not follow the load yet and stay at {lowest}; {by_hand}"
+        )

@@ -1,0 +1,242 @@
+"""From the resource to the RouteTable of its routers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from hybrid_operator.api.base import Problem, duration
+from hybrid_operator.api.routing import Alias, ApiTarget
+from hybrid_operator.core import naming
+from hybrid_operator.core.engine import intent
+from hybrid_operator.core.objects.router_pod import KEYS, key_file
+from hybrid_router.table import (
+    Backend,
+    Classifier,
+    Keys,
+    Model,
+    Policy,
+    Price,
+    RouteTable,
+    SecretRef,
+    Service,
+    TableError,
+    Target,
+    decode,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from hybrid_operator.api.models import ModelSpec
+    from hybrid_operator.api.providers import Prices, Provider
+    from hybrid_operator.api.resource import HybridInferenceSpec
+    from hybrid_operator.core.engine.defaults import EngineDefaults
+    from hybrid_operator.core.objects.context import Context
+
+AUTO = "auto"
+MAX_BYTES = 900 * 1024
+"""Of a table; the API server takes no ConfigMap above 1 MiB."""
+BASE_URLS = {"openai": "https://api.openai.com/v1"}
+
+_DEFAULT = Policy()
+_COOLDOWN = Backend(trust="external").cooldown
+_AUTH: dict[str, Literal["bearer", "api-key"]] = {"azure-openai": "api-key"}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A rendered table."""
+
+    text: str
+    table: RouteTable
+    problems: tuple[Problem, ...] = ()
+
+
+def local_backend(model: str) -> str:
+    """Return the table's name of the backend that a local model's replicas are."""
+    return f"local/{model}"
+
+
+def api_backend(provider: str) -> str:
+    """Return the table's name of the backend that a provider's account is."""
+    return f"api/{provider}"
+
+
+def render(context: Context, spec: HybridInferenceSpec) -> Document:
+    """Return the table for `spec`, and why it cannot be served if so."""
+    owner = context.owner
+    table = RouteTable(
+        name=f"{owner.namespace}/{owner.name}",
+        generation=owner.generation,
+        models=_models(spec, context.defaults),
+        backends=_backends(context, spec),
+        policy=_policy(spec, context.defaults),
+        keys=Keys(directory=KEYS) if spec.router.client_keys else None,
+    )
+    document = encode(table)
+    return Document(document.decode(), table, _problems(document))
+
+
+def acted_on(provider: Provider) -> bool:
+    """Whether this release can speak to the provider."""
+    return kind(provider) != "anthropic"
+
+
+def kind(provider: Provider) -> str:
+    """Return the provider's type; a known name brings its own."""
+    return provider.type or provider.name
+
+
+def local_only(spec: HybridInferenceSpec) -> str | None:
+    """Return why nothing may leave the cluster; None where it may.
+
+    A data policy asks for a scan of what leaves. This release has none, so nothing leaves: it
+    fails closed.
+    """
+    policy = spec.routing.data_policy
+    if policy is None or not (policy.keep_local or policy.redact or policy.refuse):
+        return None
+    return "spec.routing.dataPolicy needs a scan of requests that this release does not have"
+
+
+def aliases(spec: HybridInferenceSpec) -> list[Alias]:
+    """Return the aliases, `auto` among them whether or not the resource says so."""
+    stated = list(spec.routing.aliases)
+    if any(alias.name == AUTO for alias in stated):
+        return stated
+    firsts = [
+        ApiTarget(provider=p.name, model=p.models[0].name) for p in spec.providers if p.models
+    ]
+    auto = Alias.model_construct(name=AUTO, local=[m.name for m in spec.models], api=firsts)
+    return [auto, *stated]
+
+
+def _problems(document: bytes) -> tuple[Problem, ...]:
+    if len(document) > MAX_BYTES:
+        size = f"{len(document) // 1024} KiB, above the limit of {MAX_BYTES // 1024} KiB"
+        advice = "use fewer aliases, served names or provider models"
+        return (Problem("spec", f"the RouteTable has {size}; {advice}"),)
+    try:
+        decode(document)
+    except TableError as error:
+        return (Problem("spec", f"no router could serve this: {error}"),)
+    return ()
+
+
+def _models(spec: HybridInferenceSpec, defaults: EngineDefaults) -> dict[str, Model]:
+    targets = _Targets(spec, defaults)
+    models: dict[str, Model] = {}
+    for alias in aliases(spec):
+        found = targets.of_alias(alias)
+        if found is not None:
+            models[alias.name] = found
+    for model in spec.models:
+        target = targets.local[model.name]
+        for name in (model.name, *model.served_names):
+            models.setdefault(name, Model(targets=(target,)))
+    for (provider, name), target in targets.api.items():
+        models.setdefault(f"{provider}/{name}", Model(targets=(target,), owned_by=provider))
+        models.setdefault(name, Model(targets=(target,), owned_by=provider))
+    return models
+
+
+class _Targets:
+    """The models that a request can end at, by what the resource calls them."""
+
+    def __init__(self, spec: HybridInferenceSpec, defaults: EngineDefaults) -> None:
+        self.local = {model.name: _local_target(model, defaults) for model in spec.models}
+        self.api = {
+            (provider.name, model.name): Target(
+                backend=api_backend(provider.name), model=model.upstream or model.name
+            )
+            for provider in spec.providers
+            if acted_on(provider)
+            for model in provider.models
+        }
+
+    def of_alias(self, alias: Alias) -> Model | None:
+        """Return what an alias leads to; None where this release cannot speak to any of it."""
+        local = [self.local[name] for name in alias.local if name in self.local]
+        keys = [(each.provider, each.model) for each in alias.api]
+        api = [self.api[key] for key in keys if key in self.api]
+        if not local and not api:
+            return None
+        return Model(targets=(*local, *api), classified=bool(local and api))
+
+
+def _local_target(model: ModelSpec, defaults: EngineDefaults) -> Target:
+    return Target(
+        backend=local_backend(model.name),
+        model=model.name,
+        max_context_tokens=intent.max_length(model, defaults),
+    )
+
+
+def _backends(context: Context, spec: HybridInferenceSpec) -> dict[str, Backend]:
+    breaker = spec.routing.failover.breaker if spec.routing.failover else None
+    cooldown = _seconds(breaker.cooldown if breaker else None, _COOLDOWN)
+    backends: dict[str, Backend] = {}
+    for model in spec.models:
+        service = Service(
+            namespace=context.owner.namespace,
+            name=naming.engine(context.owner.name, model.name),
+            port="http",
+        )
+        backends[local_backend(model.name)] = Backend(
+            trust="internal", service=service, engine="vllm", cooldown=cooldown
+        )
+    for provider in spec.providers:
+        if acted_on(provider):
+            backends[api_backend(provider.name)] = _external(provider, cooldown)
+    return backends
+
+
+def _external(provider: Provider, cooldown: float) -> Backend:
+    type_ = kind(provider)
+    url = provider.base_url or BASE_URLS.get(type_, "")
+    return Backend(
+        trust="external",
+        urls=(url.rstrip("/"),),
+        provider=type_,
+        api_key=SecretRef(file=key_file(provider.name)) if provider.api_key else None,
+        auth=_AUTH.get(type_, "bearer"),
+        cooldown=cooldown,
+        prices={m.upstream or m.name: _price(m.prices) for m in provider.models if m.prices},
+    )
+
+
+def _price(prices: Prices) -> Price:
+    cached = prices.cached_input_usd
+    return Price(
+        input=float(prices.input_usd),
+        output=float(prices.output_usd),
+        cached_input=float(cached) if cached else None,
+    )
+
+
+def _policy(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Policy:
+    failover = spec.routing.failover
+    breaker = failover.breaker if failover else None
+    threshold = spec.routing.threshold
+    return Policy(
+        classifier=_classifier(spec, defaults),
+        threshold=float(threshold) if threshold else _DEFAULT.threshold,
+        deadline=_seconds(failover.deadline if failover else None, _DEFAULT.deadline),
+        attempts=(failover.attempts if failover else None) or _DEFAULT.attempts,
+        breaker_failures=(breaker.failures if breaker else None) or _DEFAULT.breaker_failures,
+        local_only=local_only(spec),
+    )
+
+
+def _classifier(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Classifier:
+    wanted = spec.routing.classifier
+    timeout = _seconds(wanted.timeout, _DEFAULT.classifier.timeout)
+    asked = next((m for m in spec.models if wanted.model in {None, m.name}), None)
+    if wanted.type == "slm" and asked is not None:
+        return Classifier(type="slm", target=_local_target(asked, defaults), timeout=timeout)
+    # A cascade is not acted on yet; the classifier that needs no model stands in for it.
+    return Classifier(type="none" if wanted.type == "none" else "embedded", timeout=timeout)
+
+
+def _seconds(text: str | None, default: float) -> float:
+    return default if text is None else duration(text).total_seconds()

@@ -1,0 +1,1 @@
+"""The Kubernetes adapter: plain dicts in and out, errors translated once, nothing decided here."""

@@ -1,0 +1,1 @@
+"""What the routers say of themselves, and what the operator says of itself."""

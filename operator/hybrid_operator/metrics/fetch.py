@@ -1,0 +1,108 @@
+"""Getting a router pod's metrics: straight from the pod, or by way of the API server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+import httpx2
+
+from hybrid_operator.kube.errors import KubeError
+from hybrid_operator.kube.kinds import POD, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hybrid_operator.kube.client import Kube
+
+PATH = "/metrics"
+PORT_NAMES = ("metrics", "http")
+"""Names of the container port to ask, best first."""
+DEADLINE_SECONDS = 2.0
+MAX_BYTES = 4 * 2**20
+"""A longer text is no router's."""
+
+
+class FetchError(Exception):
+    """There is nothing to read; the message says why."""
+
+
+class Fetch(Protocol):
+    """Returns the text of a trimmed pod's metrics, or raises `FetchError`."""
+
+    async def __call__(self, pod: Mapping[str, Any]) -> str:
+        """Fetch once, within `DEADLINE_SECONDS`."""
+
+
+class Direct:
+    """From the pod's own address: in the cluster."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        self._http = http
+
+    async def __call__(self, pod: Mapping[str, Any]) -> str:
+        """Fetch once.
+
+        Raises:
+            FetchError: no address yet, no answer in time, or not an answer of 200.
+        """
+        address = (pod.get("status") or {}).get("podIP")
+        if not address:
+            raise FetchError("the pod has no address yet")
+        host = f"[{address}]" if ":" in address else address
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return await self._read(f"http://{host}:{_port(pod)}{PATH}")
+        except TimeoutError:
+            raise FetchError(f"no answer within {DEADLINE_SECONDS:g} s") from None
+        except httpx2.HTTPError as error:
+            raise FetchError(str(error) or type(error).__name__) from None
+
+    async def _read(self, url: str) -> str:
+        async with self._http.stream("GET", url) as response:
+            if not response.is_success:
+                raise FetchError(f"{PATH} answered {response.status_code}")
+            content = bytearray()
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    raise FetchError(f"{PATH} is longer than {MAX_BYTES} bytes")
+            return content.decode("utf-8", "replace")
+
+
+class Proxied:
+    """By way of the API server: for an operator that runs outside the cluster."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def __call__(self, pod: Mapping[str, Any]) -> str:
+        """Fetch once.
+
+        Raises:
+            FetchError: no answer in time, no right to, or not an answer of 200.
+        """
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return await self._kube.proxy_get(POD, key_of(pod), _port(pod), PATH)
+        except TimeoutError:
+            raise FetchError(f"no answer within {DEADLINE_SECONDS:g} s") from None
+        except KubeError as error:
+            raise FetchError(str(error)) from None
+
+
+def client() -> httpx2.AsyncClient:
+    """Return an HTTP client for pods: no proxy, no redirects, connections kept."""
+    return httpx2.AsyncClient(timeout=DEADLINE_SECONDS, trust_env=False)
+
+
+def _port(pod: Mapping[str, Any]) -> int:
+    ports = {
+        port.get("name"): int(port["containerPort"])
+        for container in (pod.get("spec") or {}).get("containers") or []
+        for port in container["ports"]
+    }
+    for name in PORT_NAMES:
+        if name in ports:
+            return ports[name]
+    raise FetchError(f"the pod has no container port named {' or '.join(PORT_NAMES)}")

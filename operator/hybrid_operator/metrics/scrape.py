@@ -1,0 +1,188 @@
+"""Asking the routers how they are: every second while something is amiss, else every 15 s."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hybrid_operator.control.cache import family_of
+from hybrid_operator.core.naming import COMPONENT_LABEL
+from hybrid_operator.metrics.fetch import Fetch, FetchError
+from hybrid_operator.metrics.report import ReportError, parse
+from hybrid_operator.metrics.totals import Counts, Totals, from_status
+from hybrid_router.table import content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hybrid_operator.control.cache import Children, Family, Resources
+    from hybrid_operator.core.state import RouterReport
+    from hybrid_operator.kube.kinds import Key
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+SETTLED_SECONDS = 15.0
+STALE_SECONDS = 15.0
+"""A router that stopped answering keeps its last report for this time."""
+CONCURRENCY = 32
+
+
+@dataclass(slots=True)
+class _Known:
+    report: RouterReport
+    at: float
+
+
+@dataclass(slots=True)
+class _Fleet:
+    """The routers of one resource."""
+
+    uid: str
+    totals: Totals
+    since: datetime
+    reports: dict[str, _Known] = field(default_factory=dict)
+    """By uid of the pod."""
+    due: float = 0.0
+    busy: bool = False
+
+
+class Scraper:
+    """Keeps the last report of every router, and the sums of what they counted."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        children: Children,
+        fetch: Fetch,
+        changed: Callable[[Key], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        """Ask the routers of all `resources`.
+
+        Args:
+            resources: Whose routers are asked.
+            children: Where their pods and tables are found.
+            fetch: Gets a pod's metrics.
+            changed: Called with the key of a resource whose reports differ from before.
+            now: The wall clock.
+        """
+        self._resources = resources
+        self._children = children
+        self._fetch = fetch
+        self._changed = changed
+        self._now = now
+        self._fleets: dict[Key, _Fleet] = {}
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+
+    def reports(self, key: Key) -> tuple[RouterReport, ...]:
+        """Return what the routers of a resource last said, by pod."""
+        fleet = self._fleets.get(key)
+        known = fleet.reports.values() if fleet is not None else ()
+        return tuple(sorted((entry.report for entry in known), key=lambda report: report.pod))
+
+    def counts(self, key: Key) -> Counts | None:
+        """Return how many requests were answered; None before any router has said so."""
+        fleet = self._fleets.get(key)
+        return fleet.totals.sum if fleet is not None and fleet.reports else None
+
+    async def run(self) -> None:
+        """Ask until cancelled. What was known before is forgotten: sums start from the status."""
+        self._fleets.clear()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for key, fleet in self._due():
+                    fleet.busy = True
+                    group.create_task(self._ask_all(key, fleet), name=f"scrape {key}")
+                await asyncio.sleep(TICK_SECONDS)
+
+    def _due(self) -> list[tuple[Key, _Fleet]]:
+        present = set(self._resources)
+        for key in self._fleets.keys() - present:
+            del self._fleets[key]
+        fleets = [(key, fleet) for key in present if (fleet := self._fleet(key)) is not None]
+        return [(key, fleet) for key, fleet in fleets if not fleet.busy and fleet.due <= _clock()]
+
+    def _fleet(self, key: Key) -> _Fleet | None:
+        resource = self._resources.get(key)
+        if resource is None:
+            return None
+        uid, fleet = resource["metadata"]["uid"], self._fleets.get(key)
+        if fleet is None or fleet.uid != uid:
+            fleet = _Fleet(uid, Totals(from_status(resource["status"])), self._now())
+            self._fleets[key] = fleet
+        return fleet
+
+    async def _ask_all(self, key: Key, fleet: _Fleet) -> None:
+        try:
+            began = _clock()
+            pods = [pod for pod in self._children.pods(family_of(key)) if _answers(pod)]
+            before = self.reports(key)
+            async with asyncio.TaskGroup() as group:
+                for pod in pods:
+                    group.create_task(self._ask(fleet, pod))
+            self._forget(fleet, {pod["metadata"]["uid"] for pod in pods})
+            # Another resource of that name may have taken the fleet's place meanwhile.
+            if self._fleets.get(key) is fleet and self.reports(key) != before:
+                self._changed(key)
+            settled = self._settled(family_of(key), fleet, pods, began)
+            fleet.due = _clock() + (SETTLED_SECONDS if settled else 0.0)
+        finally:
+            fleet.busy = False
+
+    async def _ask(self, fleet: _Fleet, pod: Mapping[str, Any]) -> None:
+        metadata = pod["metadata"]
+        name, uid = metadata["name"], metadata["uid"]
+        async with self._slots:
+            try:
+                report = parse(name, await self._fetch(pod))
+            except (FetchError, ReportError) as error:
+                log.debug("router %s cannot be asked: %s", name, error)
+                return
+        fleet.reports[uid] = _Known(report, _clock())
+        older = datetime.fromisoformat(metadata["creationTimestamp"]) < fleet.since
+        fleet.totals.add(uid, Counts(report.local, report.api), older=older)
+
+    def _forget(self, fleet: _Fleet, present: set[str]) -> None:
+        oldest = _clock() - STALE_SECONDS
+        for uid, known in list(fleet.reports.items()):
+            if uid not in present or known.at < oldest:
+                del fleet.reports[uid]
+        fleet.totals.keep(present)
+
+    def _settled(
+        self, family: Family, fleet: _Fleet, pods: list[dict[str, Any]], since: float
+    ) -> bool:
+        """Whether every router answered since then, with the current table and missing nothing."""
+        current = _tables(self._children, family, fleet.uid)
+        for pod in pods:
+            known = fleet.reports.get(pod["metadata"]["uid"])
+            if known is None or known.at < since or known.report.table_hash not in current:
+                return False
+            if any(b.secret_missing or b.up is False for b in known.report.backends):
+                return False
+        return bool(pods)
+
+
+def _answers(pod: Mapping[str, Any]) -> bool:
+    metadata = pod["metadata"]
+    labels, status = metadata.get("labels") or {}, pod.get("status") or {}
+    is_router = labels.get(COMPONENT_LABEL) == "router" and "deletionTimestamp" not in metadata
+    return is_router and status.get("phase") == "Running" and bool(status.get("podIP"))
+
+
+def _tables(children: Children, family: Family, uid: str) -> set[str]:
+    """Return the hashes of the documents in a resource's ConfigMaps; one of them is its table."""
+    return {
+        content_hash(document.encode())
+        for ref, obj in children.owned(family, uid).items()
+        if ref.kind == "ConfigMap"
+        for document in (obj.get("data") or {}).values()
+    }
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Classifiers: is the local model good enough for this prompt?"""

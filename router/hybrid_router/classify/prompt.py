@@ -1,0 +1,87 @@
+"""What of a request is judged: the last thing the user said, and a little of what came before.
+
+Tool results are not what the user wants, and neither are the assistant's own words. Every part is
+bounded, so that judging a request of 64 KB costs what one of 4 KB does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+TURN_HEAD, TURN_TAIL = 3_000, 1_000
+"""Characters kept of the last user turn: people put the task first, or after a pasted text."""
+CONTEXT_HEAD, CONTEXT_TAIL = 800, 400
+"""Characters kept of the system prompt and earlier user turns together, likewise."""
+CUT = "\n[...]\n"
+"""Stands where something was left out."""
+
+_INSTRUCTIONS = ("system", "developer")
+_TEXT_PARTS = ("text", "input_text")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The judged part of a request."""
+
+    turn: str
+    """The last user turn that holds text; bounded."""
+    context: str = ""
+    """System prompt and earlier user turns; bounded."""
+    length: int = 0
+    """Characters of the last user turn before it was bounded."""
+    earlier: int = 0
+    """How many user turns came before it."""
+
+    @classmethod
+    def from_text(cls, text: str) -> Prompt:
+        """Judge a bare prompt."""
+        return cls(turn=clip(text, TURN_HEAD, TURN_TAIL), length=len(text))
+
+    @classmethod
+    def from_messages(cls, messages: Sequence[Mapping[str, object]]) -> Prompt:
+        """Judge a chat. What is not of the expected shape is passed over; nothing is raised."""
+        turns = [text for m in messages if _role(m) == "user" and (text := _text(m))]
+        if not turns:
+            return cls(turn="")
+        last = turns.pop()
+        said = [text for m in messages if _role(m) in _INSTRUCTIONS and (text := _text(m))]
+        pieces = [clip(text, CONTEXT_HEAD, CONTEXT_TAIL) for text in (*said[:2], *turns[-4:])]
+        return cls(
+            turn=clip(last, TURN_HEAD, TURN_TAIL),
+            context=clip("\n".join(pieces), CONTEXT_HEAD, CONTEXT_TAIL),
+            length=len(last),
+            earlier=len(turns),
+        )
+
+
+def clip(text: str, head: int, tail: int) -> str:
+    """Return `text`, or its first `head` and last `tail` characters when it is longer than both."""
+    if len(text) <= head + tail + len(CUT):
+        return text
+    return text[:head] + CUT + text[-tail:]
+
+
+def _role(message: object) -> object:
+    return message.get("role") if isinstance(message, dict) else None
+
+
+def _text(message: Mapping[str, object]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content.strip()
+    if isinstance(content, list):
+        return "\n".join(_parts(content)).strip()
+    return ""
+
+
+def _parts(content: list[object]) -> Iterator[str]:
+    """Yield the text parts; a tool's result inside a user turn (Anthropic's form) is none."""
+    for part in content:
+        if isinstance(part, dict) and part.get("type") in _TEXT_PARTS:
+            text = part.get("text")
+            if isinstance(text, str):
+                yield text

@@ -1,0 +1,1 @@
+"""What the router serves and where it is: tables, endpoints and secrets, followed live."""

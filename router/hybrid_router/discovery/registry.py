@@ -1,0 +1,323 @@
+"""What this router serves at the moment: the table in force and the replicas behind each backend.
+
+A new table or new endpoints keep the state of the replicas that stay (outstanding tokens, breaker).
+Replicas that go get no new requests and finish those they have. Everything here runs on the event
+loop's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from hybrid_router.core.balance import power_of_two
+from hybrid_router.core.breaker import Breaker, Outcome
+from hybrid_router.discovery.secrets import SecretMissing, Secrets
+from hybrid_router.discovery.trust import Trust, TrustMissing
+from hybrid_router.table import Backend, Policy, RouteTable, content_hash, decode
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Container, Mapping, Sequence
+
+    from hybrid_router.discovery.endpoints import Address
+    from hybrid_router.table import Service
+
+_log = logging.getLogger(__name__)
+
+Source = Literal["file", "watch"]
+
+
+class Observer(Protocol):
+    """Who is told what changed; the metrics are."""
+
+    def table(self, table: RouteTable, table_hash: str) -> None:
+        """Another table is in force."""
+
+    def replicas(self, backend: str, count: int) -> None:
+        """So many replicas may get requests."""
+
+    def secret_missing(self, backend: str, *, missing: bool) -> None:
+        """A backend's key (or its certificate authority) is missing, or is there again."""
+
+
+class Replica:
+    """One address of a backend, and what is known about it."""
+
+    __slots__ = ("_pool", "breaker", "outstanding", "url")
+
+    def __init__(self, url: str, pool: Pool, breaker: Breaker) -> None:
+        self.url = url
+        """Base URL, `/v1` included."""
+        self.breaker = breaker
+        self.outstanding = 0
+        """Estimated tokens of the requests under way."""
+        self._pool = pool
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How to verify this replica; None for plain HTTP."""
+        return self._pool.tls if self.url.startswith("https:") else None
+
+    def acquire(self, tokens: int) -> None:
+        """Count a request that is sent to this replica now."""
+        self.outstanding += tokens
+        self._pool.in_flight += 1
+
+    def release(
+        self, tokens: int, outcome: Outcome, now: float, retry_after: float | None = None
+    ) -> None:
+        """Count its end, once per `acquire`; `now` of the clock that `Pool.pick` gets."""
+        self.outstanding -= tokens
+        self._pool.in_flight -= 1
+        self.breaker.record(outcome, now, retry_after)
+
+
+class Pool:
+    """The replicas of one backend."""
+
+    def __init__(self, name: str, backend: Backend, draw: Callable[[], float]) -> None:
+        self.name = name
+        self.backend = backend
+        self.tls: ssl.SSLContext | None = None
+        self.in_flight = 0
+        """Requests under way, at replicas that have gone since included."""
+        self.replicas: tuple[Replica, ...] = ()
+        self._draw = draw
+        self._auth: tuple[bytes, bytes] | None = None
+        self._missing: SecretMissing | None = None
+
+    def pick(self, now: float, exclude: Container[str]) -> Replica | None:
+        """Return the replica for a request that is sent now; None if none takes one.
+
+        Args:
+            now: seconds of the monotonic clock.
+            exclude: URLs of replicas that this request has tried already.
+        """
+        if self._is_shut():
+            return None
+        usable = [r for r in self.replicas if r.breaker.allows(now) and r.url not in exclude]
+        chosen = power_of_two(usable, self._draw)
+        if chosen is not None:
+            chosen.breaker.admit(now)
+        return chosen
+
+    def available(self, now: float) -> bool:
+        """Return whether `pick` would find a replica."""
+        return not self._is_shut() and any(r.breaker.allows(now) for r in self.replicas)
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until a breaker lets a request through; 0 if no breaker is open."""
+        return min((r.breaker.wait(now) for r in self.replicas), default=0.0)
+
+    def auth_header(self) -> tuple[bytes, bytes] | None:
+        """Return the header that carries this backend's key; None if it needs none.
+
+        Raises:
+            SecretMissing: it needs one, and the secret is not there.
+        """
+        if self._missing is not None:
+            raise SecretMissing(self._missing.name)
+        return self._auth
+
+    @property
+    def secret_missing(self) -> bool:
+        """Whether requests wait for a secret to appear."""
+        return self._missing is not None
+
+    def configure(self, backend: Backend, policy: Policy) -> None:
+        """Take over another table's description."""
+        self.backend = backend
+        for replica in self.replicas:
+            replica.breaker.limit = policy.breaker_failures
+            replica.breaker.cooldown = backend.cooldown
+
+    def locate(self, urls: Sequence[str], policy: Policy) -> None:
+        """Serve by these replicas from now on; those that stay keep their state."""
+        known = {replica.url: replica for replica in self.replicas}
+        self.replicas = tuple(
+            known.get(url)
+            or Replica(url, self, Breaker(policy.breaker_failures, self.backend.cooldown))
+            for url in dict.fromkeys(urls)
+        )
+
+    def refresh(self, secrets: Secrets, trust: Trust) -> None:
+        """Take the key and the certificate authorities as they are now."""
+        try:
+            self._auth = _auth_header(self.backend, secrets)
+            self.tls = _tls(self, trust)
+            self._missing = None
+        except SecretMissing as missing:
+            self._auth, self.tls, self._missing = None, None, missing
+
+    def _is_shut(self) -> bool:
+        if self._missing is not None:
+            return True
+        limit = self.backend.max_concurrency
+        return limit is not None and self.in_flight >= limit
+
+
+class Registry:
+    """The table in force and its pools.
+
+    Args:
+        observer: told of every change.
+        secrets: where keys are found.
+        trust: where certificate authorities are found.
+        draw: returns a float in [0, 1); chooses replicas.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        secrets: Secrets | None = None,
+        trust: Trust | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.table = RouteTable()
+        self.table_hash = ""
+        self.ready = False
+        """Whether a table was ever loaded."""
+        self._observer = observer
+        self._secrets = secrets or Secrets()
+        self._trust = trust or Trust()
+        self._draw = draw
+        self._watched = False
+        self._pools: dict[str, Pool] = {}
+        self._addresses: dict[tuple[str, str], tuple[Address, ...]] = {}
+        self._listeners: list[Callable[[RouteTable], None]] = []
+
+    def pool(self, backend_name: str) -> Pool:
+        """Return the pool of a backend; an empty one if the table in force has none such."""
+        found = self._pools.get(backend_name)
+        return found or Pool(backend_name, Backend(trust="external"), self._draw)
+
+    def available(self, backend_name: str) -> bool:
+        """Return whether a backend would take a request now."""
+        found = self._pools.get(backend_name)
+        return found is not None and found.available(time.monotonic())
+
+    def listen(self, listener: Callable[[RouteTable], None]) -> None:
+        """Call `listener` after every change of table."""
+        self._listeners.append(listener)
+
+    def offer(self, document: bytes, source: Source) -> bool:
+        """Put a table in force, unless a newer one is; return whether it was.
+
+        The watch is always right: it reads the API server. A file may be a slow copy of what the
+        watch has brought, so that after the watch it only wins by a higher generation.
+
+        Raises:
+            hybrid_router.table.TableError: it cannot be served; the last good one stays in force.
+        """
+        table = decode(document)
+        if source == "watch":
+            self._watched = True
+        elif self._watched and table.generation <= self.table.generation:
+            return False
+        digest = content_hash(document)
+        if self.ready and digest == self.table_hash:
+            return False
+        self._apply(table, digest)
+        _log.info(
+            "table %s of %s in force: hash %s, generation %d, %d models, %d backends",
+            source, table.name, digest, table.generation, len(table.models), len(table.backends),
+        )  # fmt: skip
+        return True
+
+    def locate(self, namespace: str, service: str, addresses: Sequence[Address]) -> None:
+        """Take the ready addresses of a Service as they are now."""
+        found = tuple(addresses)
+        if (namespace, service) not in self.services():
+            return
+        if self._addresses.get((namespace, service)) == found:
+            return
+        self._addresses[namespace, service] = found
+        for pool in self._pools.values():
+            at = pool.backend.service
+            if at is not None and (at.namespace, at.name) == (namespace, service):
+                self._place(pool)
+
+    def services(self) -> frozenset[tuple[str, str]]:
+        """Return namespace and name of the Services whose endpoints the table needs."""
+        named = (backend.service for backend in self.table.backends.values())
+        return frozenset((s.namespace, s.name) for s in named if s is not None)
+
+    def poll(self) -> None:
+        """Look whether secrets or certificate authorities changed on disk."""
+        secrets, trust = self._secrets.poll(), self._trust.poll()
+        if secrets or trust:
+            for pool in self._pools.values():
+                self._refresh(pool)
+
+    def _apply(self, table: RouteTable, digest: str) -> None:
+        old, self._pools = self._pools, {}
+        self.table, self.table_hash, self.ready = table, digest, True
+        backends = table.backends.values()
+        self._secrets.follow(b.api_key for b in backends if b.api_key is not None)
+        self._trust.follow(b.ca_file for b in backends if b.ca_file is not None)
+        for name, backend in table.backends.items():
+            pool = self._inherit(old, name, backend)
+            pool.configure(backend, table.policy)
+            self._pools[name] = pool
+            self._place(pool)
+            self._refresh(pool)
+        needed = self.services()
+        self._addresses = {at: a for at, a in self._addresses.items() if at in needed}
+        self._observer.table(table, digest)
+        for listener in self._listeners:
+            listener(table)
+
+    def _inherit(self, old: Mapping[str, Pool], name: str, backend: Backend) -> Pool:
+        """Return the pool that stays; never one that was inside and is outside now."""
+        found = old.get(name)
+        if found is not None and found.backend.trust == backend.trust:
+            return found
+        return Pool(name, backend, self._draw)
+
+    def _place(self, pool: Pool) -> None:
+        backend = pool.backend
+        if backend.service is None:
+            urls = [url.rstrip("/") for url in backend.urls]
+        else:
+            at = backend.service
+            urls = _urls(at, self._addresses.get((at.namespace, at.name), ()))
+        pool.locate(urls, self.table.policy)
+        self._observer.replicas(pool.name, len(pool.replicas))
+
+    def _refresh(self, pool: Pool) -> None:
+        was_missing = pool.secret_missing
+        pool.refresh(self._secrets, self._trust)
+        self._observer.secret_missing(pool.name, missing=pool.secret_missing)
+        if pool.secret_missing and not was_missing:
+            _log.warning(
+                "backend %s waits for its secret or CA file, which is missing",
+                pool.name,
+            )
+        elif was_missing and not pool.secret_missing:
+            _log.info("backend %s: its secret is there", pool.name)
+
+
+def _urls(service: Service, addresses: Sequence[Address]) -> list[str]:
+    ports = ((address, address.port(service.port)) for address in addresses)
+    return [f"http://{address.host}:{port}/v1" for address, port in ports if port is not None]
+
+
+def _auth_header(backend: Backend, secrets: Secrets) -> tuple[bytes, bytes] | None:
+    if backend.api_key is None:
+        return None
+    key = secrets.value(backend.api_key)
+    if backend.auth == "bearer":
+        return b"authorization", b"Bearer " + key
+    return backend.auth.encode(), key
+
+
+def _tls(pool: Pool, trust: Trust) -> ssl.SSLContext | None:
+    if not any(replica.url.startswith("https:") for replica in pool.replicas):
+        return None
+    try:
+        return trust.context(pool.backend.ca_file)
+    except TrustMissing as missing:
+        raise SecretMissing(missing.name) from None

@@ -1,0 +1,1 @@
+"""The API surfaces: which path and method lead where."""

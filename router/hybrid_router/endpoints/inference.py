@@ -1,0 +1,56 @@
+"""POST endpoints that a model answers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hybrid_router.openai.answer import NotAnAnswerError
+from hybrid_router.openai.errors import ApiError
+from hybrid_router.openai.request import parse
+from hybrid_router.openai.simple import parse_simple, simple_answer
+from hybrid_router.server.exchange import JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from hybrid_router.pipeline import Pipeline
+    from hybrid_router.server.exchange import Exchange
+    from hybrid_router.upstream.failover import Job
+
+_chat = partial(parse, "chat")
+_completions = partial(parse, "completions")
+_embeddings = partial(parse, "embeddings")
+
+
+class Inference:
+    """`/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/api/v1/chat`."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def chat(self, exchange: Exchange) -> Coroutine[None, None, None]:
+        """Answer OpenAI's chat completions, streamed or not."""
+        return self._pipeline.answer(exchange, "chat", _chat)
+
+    def completions(self, exchange: Exchange) -> Coroutine[None, None, None]:
+        """Answer OpenAI's legacy completions, streamed or not."""
+        return self._pipeline.answer(exchange, "completions", _completions)
+
+    def embeddings(self, exchange: Exchange) -> Coroutine[None, None, None]:
+        """Answer OpenAI's embeddings; never by another model than the one named."""
+        return self._pipeline.answer(exchange, "embeddings", _embeddings)
+
+    def simple(self, exchange: Exchange) -> Coroutine[None, None, None]:
+        """Answer a bare prompt."""
+        return self._pipeline.answer(exchange, "simple", parse_simple, _write_simple)
+
+
+def _write_simple(exchange: Exchange, job: Job) -> None:
+    if job.last is None or job.backend is None:
+        return
+    try:
+        body = simple_answer(job.last.body, job.backend)
+    except NotAnAnswerError as error:
+        raise ApiError(502, "upstream_broken", str(error)) from None
+    exchange.reply(200, JSON + job.lines, body)

@@ -1,0 +1,134 @@
+"""A backend's answer, read as far as the router needs it: its usage, and whether it is one."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens of one attempt."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    """Those of the prompt that the backend had in a cache."""
+    estimated: bool = False
+    """Counted by the router, because the backend did not say."""
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class WireUsage(msgspec.Struct):
+    """`usage` as it stands in answers and in a stream's last chunk."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+
+    def counted(self) -> Usage:
+        """Return it as the router counts it."""
+        details = self.prompt_tokens_details
+        return Usage(
+            prompt=self.prompt_tokens,
+            completion=self.completion_tokens,
+            cached=(details.cached_tokens or 0) if details is not None else 0,
+        )
+
+
+class _Answer(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw()
+    choices: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    code: str | int | None = None
+
+
+class _ErrorAnswer(msgspec.Struct):
+    error: _Error | None = None
+    message: str = ""
+
+
+class NotAnAnswerError(ValueError):
+    """The body is not what the OpenAI API answers; the text names the kind of fault only."""
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+_usage_decoder = msgspec.json.Decoder(WireUsage | None)
+_error_decoder = msgspec.json.Decoder(_ErrorAnswer)
+
+_TOO_LONG = ("maximum context length", "context_length_exceeded", "context window")
+
+
+def read_usage(body: bytes) -> Usage | None:
+    """Return the usage of a complete answer, or None if it has none.
+
+    Raises:
+        NotAnAnswerError: not a JSON object, an error, or without anything generated.
+    """
+    try:
+        answer = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise NotAnAnswerError("the answer is not a JSON object of the OpenAI API") from None
+    if not _filled(answer.choices) and not _filled(answer.data):
+        raise NotAnAnswerError("the answer has neither choices nor data")
+    return lenient_usage(answer.usage)
+
+
+def lenient_usage(raw: msgspec.Raw) -> Usage | None:
+    """Return what `usage` counts; None where it is away, null or of another shape.
+
+    An answer is not refused for that: its tokens are then estimated.
+    """
+    try:
+        found = _usage_decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found.counted() if found is not None else None
+
+
+def _filled(raw: msgspec.Raw) -> bool:
+    return bytes(memoryview(raw)[:1]) == b"[" and bytes(memoryview(raw)[1:]).lstrip()[:1] != b"]"
+
+
+def is_context_length(body: bytes) -> bool:
+    """Return whether an error says that the prompt is too long for the model.
+
+    OpenAI says so by code; vLLM by the sentence "This model's maximum context length is ...".
+    """
+    try:
+        answer = _error_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+    error = answer.error or _Error()
+    text = f"{error.code} {error.message} {answer.message}".lower()
+    return any(sign in text for sign in _TOO_LONG)
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+
+
+class _Chat(msgspec.Struct):
+    choices: list[_Choice]
+
+
+def chat_content(body: bytes) -> str:
+    """Return the text of a chat's first choice; empty if it has none.
+
+    Raises:
+        NotAnAnswerError: the answer is not a chat completion.
+    """
+    try:
+        choices = msgspec.json.decode(body, type=_Chat).choices
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise NotAnAnswerError("the answer is not a chat completion") from None
+    return (choices[0].message.content or "") if choices else ""

@@ -1,0 +1,211 @@
+"""A streamed answer, event by event, without any I/O.
+
+`Filter` is what stands between a backend's stream and the client: it holds back what carries
+nothing generated, so that a stream that dies before its first token can be tried elsewhere; it
+reads the usage and hides it from a client that did not ask; it knows a complete stream from one
+that only ended. Once something generated has passed, whole blocks of events pass without a parse.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from hybrid_router.openai.answer import Usage, lenient_usage
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+MAX_HELD_BYTES = 1024 * 1024
+
+DONE = b"[DONE]"
+
+# Two line ends, each of them CRLF, LF or CR (WHATWG HTML, "server-sent events"). The group is
+# atomic: one CRLF must not count as CR and LF.
+_blank_line = re.compile(rb"(?>\r\n|\n|\r){2}")
+_line_end = re.compile(rb"\r\n|\n|\r")
+_NO_ERROR = frozenset({b"null", b"false", b"{}", b'""'})
+
+
+class _Event(msgspec.Struct):
+    choices: list[dict[str, Any]] | None = None
+    error: Any = None
+    object: Any = None
+
+
+_event = msgspec.json.Decoder(_Event)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+def split(data: bytes) -> tuple[list[bytes], bytes]:
+    """Return the complete events of `data`, blank lines included, and the rest."""
+    if b"\r" not in data:
+        events = data.split(b"\n\n")
+        rest = events.pop()
+        return [event + b"\n\n" for event in events], rest
+    events, start = [], 0
+    for match in _blank_line.finditer(data):
+        events.append(data[start : match.end()])
+        start = match.end()
+    return events, data[start:]
+
+
+def payload(event: bytes) -> bytes | None:
+    """Return an event's data; None for comments, pings and events without data."""
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        return event[6:-2]
+    fields = (line for line in _line_end.split(event) if line.startswith(b"data:"))
+    lines = [line[6:] if line[5:6] == b" " else line[5:] for line in fields]
+    return b"\n".join(lines) if lines else None
+
+
+def generates(choices: list[dict[str, Any]]) -> bool:
+    """Return whether a chunk's choices carry something generated.
+
+    That is anything in `delta` besides the role, or anything beside `delta` and `index`: text, a
+    finish reason, log-probabilities. What a later release of the API adds counts as well.
+    """
+    for choice in choices:
+        for name, value in choice.items():
+            if name == "delta":
+                if isinstance(value, dict) and any(
+                    item for key, item in value.items() if key != "role"
+                ):
+                    return True
+            elif name != "index" and value:
+                return True
+    return False
+
+
+class Filter:
+    """What a client gets of a backend's stream.
+
+    Args:
+        hides_usage: the router asked for the usage, the client did not.
+
+    Attributes:
+        committed: something generated has been let through.
+        done: the terminator has been let through; the stream is complete.
+        failure: why the stream is none, or can not go on; None as long as all is well.
+        told: the failure is an error event of the backend's, and the client has got it.
+        usage: as the backend said.
+        events: with data, let through; about one token each.
+    """
+
+    __slots__ = (
+        "_held", "_held_bytes", "_hides_usage", "_rest",
+        "committed", "done", "events", "failure", "told", "usage",
+    )  # fmt: skip
+
+    def __init__(self, *, hides_usage: bool) -> None:
+        self._hides_usage = hides_usage
+        self._rest = b""
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self.committed = False
+        self.done = False
+        self.failure: str | None = None
+        self.told = False
+        self.usage: Usage | None = None
+        self.events = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a part of the body and return what the client may have now."""
+        if (
+            self.committed
+            and not self._rest
+            and data.endswith(b"\n\n")
+            and b'"usage"' not in data
+            and b'"error"' not in data
+            and DONE not in data
+            and b"\r" not in data
+            and not self.done
+        ):
+            self.events += data.count(b"\n\n")
+            return data
+        return self._feed_events(data)
+
+    def _feed_events(self, data: bytes) -> bytes:
+        events, self._rest = split(self._rest + data if self._rest else data)
+        passed: list[bytes] = []
+        for event in events:
+            if self.done or self.failure is not None:
+                break
+            if self.committed:
+                passed.append(self._after(event))
+            elif self._before(event):
+                self.committed = True
+                passed += self._held
+                self._held.clear()
+        if len(self._rest) > MAX_EVENT_BYTES:
+            self.failure = "an event is too long"
+        return b"".join(passed)
+
+    def _before(self, event: bytes) -> bool:
+        """Hold back an event; return whether it is the first that carries something generated."""
+        first = False
+        data = payload(event)
+        if data is not None:
+            if data == DONE:
+                self.failure = "the stream ended before anything was generated"
+                return False
+            try:
+                parsed = _event.decode(data)
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                self.failure = "an event is not a JSON object of the OpenAI API"
+                return False
+            if parsed.error or parsed.object == "error":
+                self.failure = "the stream began with an error"
+                return False
+            first = generates(parsed.choices or [])
+            event = self._account(event, data) if b'"usage"' in data else event
+            self.events += first
+        self._held.append(event)
+        self._held_bytes += len(event)
+        if self._held_bytes > MAX_HELD_BYTES:
+            self.failure = "the stream says too much before anything is generated"
+        return first
+
+    def _after(self, event: bytes) -> bytes:
+        """Return what the client gets of an event once something generated has passed."""
+        data = payload(event)
+        if data is None:
+            return event
+        if data == DONE:
+            self.done = True
+            return event
+        if b'"error"' in data and _is_error(data):
+            self.failure = "the backend reported an error in the middle of the stream"
+            self.told = True
+            return event
+        self.events += 1
+        return self._account(event, data) if b'"usage"' in data else event
+
+    def _account(self, event: bytes, data: bytes) -> bytes:
+        """Read the usage; return the event without it where the client did not ask."""
+        try:
+            fields = _fields.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return event
+        raw = fields.pop("usage", None)
+        if raw is None:
+            return event
+        self.usage = lenient_usage(raw) or self.usage
+        if not self._hides_usage:
+            return event
+        if bytes(raw) != b"null" and bytes(fields.get("choices", b"[]")) == b"[]":
+            self.events -= 1
+            return b""
+        return b"data: " + _encode(fields) + b"\n\n"
+
+
+def _is_error(data: bytes) -> bool:
+    try:
+        fields = _fields.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    if bytes(fields.get("choices", b"[]")).strip(b"[] \n"):
+        return False
+    error = bytes(fields.get("error", b"null"))
+    return error not in _NO_ERROR or bytes(fields.get("object", b"")) == b'"error"'

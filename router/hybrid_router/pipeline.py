@@ -1,0 +1,330 @@
+"""A request's way: authenticate -> classify -> decide -> forward -> account."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING
+
+from hybrid_router.classify.prompt import Prompt
+from hybrid_router.core.decision import (
+    NOT_JUDGED,
+    Decision,
+    Needs,
+    Reason,
+    Refused,
+    Verdict,
+    after_failure,
+    candidates,
+    decide,
+    worth_judging,
+)
+from hybrid_router.keys import Unauthorized
+from hybrid_router.openai.errors import ApiError
+from hybrid_router.openai.request import invalid
+from hybrid_router.telemetry.access import Access
+from hybrid_router.ticker import Ticker
+from hybrid_router.upstream.attempt import Cause
+from hybrid_router.upstream.failover import Failover, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hybrid_router.classify.base import Classifier
+    from hybrid_router.core.decision import Decision
+    from hybrid_router.discovery.registry import Registry
+    from hybrid_router.keys import KeyRing
+    from hybrid_router.openai.request import Call, Outgoing
+    from hybrid_router.server.exchange import Exchange
+    from hybrid_router.table import Backend, Model, RouteTable, Target
+    from hybrid_router.telemetry.access import AccessLog
+    from hybrid_router.telemetry.metrics import Metrics
+    from hybrid_router.upstream.client import UpstreamClient
+
+PARSE_OFF_LOOP_BYTES = 256 * 1024
+"""Larger bodies are read in a thread. It still shares the interpreter; a process would not."""
+TICK_SECONDS = 0.02
+CLIENT_LEFT = 499
+"""nginx's status for it; in metrics and log only."""
+
+_NO_RETRY = (b"x-should-retry", b"false")
+_STATUS = {
+    Cause.TIMEOUT: 504,
+    Cause.OVERLOADED: 503,
+}
+
+
+class Answering:
+    """What is known about one request's way, for headers, metrics and the log."""
+
+    __slots__ = ("call", "decision", "job", "model", "reason", "surface", "table")
+
+    def __init__(self, surface: str, table: RouteTable) -> None:
+        self.surface = surface
+        self.table = table
+        self.call: Call | None = None
+        self.model = ""
+        self.decision: Decision | None = None
+        self.job: Job | None = None
+        self.reason = Reason.REFUSED
+
+    def prefix(self, job: Job, backend: Backend, outgoing: Outgoing) -> bytes:
+        """Return the response's own header lines for an attempt at `backend`."""
+        decision = self.decision
+        if decision is None or job.target is None:
+            return b""
+        self.reason = self._reason(decision, job, backend)
+        source = "local" if backend.trust == "internal" else "api"
+        lines = (
+            f"x-hybrid-source: {source}\r\nx-hybrid-model: {job.target.model}\r\n"
+            f"{self._common(decision, job.attempts)}"
+        )
+        if outgoing.dropped:
+            lines += f"x-hybrid-dropped: {', '.join(outgoing.dropped)}\r\n"
+        return lines.encode()
+
+    def error_headers(self) -> bytes:
+        """Return the header lines of an error of the router's own."""
+        if self.decision is None or self.job is None:
+            return f"x-hybrid-reason: {self.reason}\r\n".encode()
+        return self._common(self.decision, self.job.attempts).encode()
+
+    def _common(self, decision: Decision, attempts: int) -> str:
+        lines = f"x-hybrid-reason: {self.reason}\r\nx-hybrid-attempts: {attempts}\r\n"
+        if decision.confidence is not None:
+            lines += f"x-hybrid-confidence: {decision.confidence:.3f}\r\n"
+            lines += f"x-hybrid-classifier: {decision.classifier}\r\n"
+        return lines
+
+    def _reason(self, decision: Decision, job: Job, backend: Backend) -> Reason:
+        for name in job.failed:
+            failed = self.table.backends.get(name)
+            if failed is not None and failed.trust != backend.trust:
+                return after_failure(failed)
+        return decision.reason
+
+
+class Pipeline:
+    """Answers what the endpoints have read.
+
+    Args:
+        registry: the table in force, and the replicas.
+        client: the connections to backends.
+        metrics: counts.
+        keys: of the clients.
+        classifier_source: returns the classifier in force, or None.
+        access_log: one line per request; None writes none.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        client: UpstreamClient,
+        metrics: Metrics,
+        keys: KeyRing,
+        classifier_source: Callable[[], Classifier | None],
+        access_log: AccessLog | None = None,
+    ) -> None:
+        self.registry = registry
+        self.metrics = metrics
+        self._keys = keys
+        self._classifier = classifier_source
+        self._log = access_log
+        self._failover = Failover(registry, client, metrics, Ticker(TICK_SECONDS))
+
+    def authorize(self, exchange: Exchange) -> None:
+        """Check the client's key.
+
+        Raises:
+            ApiError: 401.
+        """
+        presented: bytes | None = None
+        value = exchange.request.headers.get(b"authorization")
+        if value is not None and value[:7].lower() == b"bearer ":
+            presented = value[7:].strip()
+        try:
+            exchange.key_id = self._keys.check(presented)
+        except Unauthorized as error:
+            raise ApiError(
+                401, "invalid_api_key", str(error), headers=((b"www-authenticate", b"Bearer"),)
+            ) from None
+
+    async def answer(
+        self,
+        exchange: Exchange,
+        surface: str,
+        read: Callable[[bytes], Call],
+        write: Callable[[Exchange, Job], None] | None = None,
+    ) -> None:
+        """Answer a request.
+
+        Args:
+            exchange: the request.
+            surface: the endpoint's name in metrics and log.
+            read: makes a call of the body, or raises ApiError.
+            write: makes the client's answer of a finished job. Without it, the backend's answer is
+                the client's.
+        """
+        answering = Answering(surface, self.registry.table)
+        status = CLIENT_LEFT
+        try:
+            try:
+                await self._answer(exchange, answering, read, write)
+            except ApiError as error:
+                exchange.fail(error, answering.error_headers())
+            status = exchange.status
+        finally:
+            self._account(exchange, answering, status)
+
+    async def _answer(
+        self,
+        exchange: Exchange,
+        answering: Answering,
+        read: Callable[[bytes], Call],
+        write: Callable[[Exchange, Job], None] | None,
+    ) -> None:
+        body = exchange.request.body
+        large = len(body) > PARSE_OFF_LOOP_BYTES
+        call = await asyncio.to_thread(read, body) if large else read(body)
+        answering.call = call
+        model = answering.table.models.get(call.model)
+        if model is None:
+            raise ApiError(
+                404,
+                "model_not_found",
+                "this router does not know the model; /v1/models lists those it knows",
+                param="model",
+            )
+        answering.model = call.model
+        decision = answering.decision = await self._decide(answering.table, model, call)
+        answering.reason = decision.reason
+        job = answering.job = Job(
+            call=call,
+            client=exchange,
+            headers=exchange.request.headers,
+            request_id=exchange.request_id,
+            targets=decision.targets,
+            policy=answering.table.policy,
+            alias=len(model.targets) > 1,
+            delivers=write is None,
+            prefix=answering.prefix,
+            began=exchange.began,
+        )
+        if not await self._failover.run(job):
+            raise self._exhausted(job)
+        if write is not None and not exchange.finished and job.backend is not None:
+            write(exchange, job)
+
+    async def _decide(self, table: RouteTable, model: Model, call: Call) -> Decision:
+        try:
+            targets = candidates(table, model, _needs(model, call))
+            if call.kind == "embeddings":
+                targets = _one_model(model, targets)
+            verdict = None
+            if model.classified:
+                verdict = await self._judge(table, model, targets, call)
+            return decide(table.policy, targets, table.backends, verdict, self.registry.available)
+        except Refused as refused:
+            headers: tuple[tuple[bytes, bytes], ...] = ()
+            if refused.status == 503:  # noqa: PLR2004  Service Unavailable
+                headers = ((b"retry-after", b"1"),)
+            raise ApiError(refused.status, refused.code, refused.message, headers=headers) from None
+
+    async def _judge(
+        self, table: RouteTable, model: Model, targets: tuple[Target, ...], call: Call
+    ) -> Verdict | None:
+        if not worth_judging(model, targets, table.backends):
+            return NOT_JUDGED
+        classifier = self._classifier()
+        if classifier is None:
+            return None
+        if call.kind == "chat":
+            prompt = Prompt.from_messages(call.messages())
+        else:
+            prompt = Prompt.from_text(call.text())
+        return await classifier.classify(prompt)
+
+    def _exhausted(self, job: Job) -> ApiError:
+        """Return the error for a request that no backend answered."""
+        ended = job.last
+        failure = ended.failure if ended is not None else None
+        if failure is None or not job.attempts:
+            now = time.monotonic()
+            waits = [self.registry.pool(target.backend).wait(now) for target in job.targets]
+            seconds = max(1, math.ceil(min(waits, default=1.0)))
+            return ApiError(
+                503,
+                "no_backend",
+                "no backend serves this model at the moment",
+                headers=((b"retry-after", b"%d" % seconds),),
+            )
+        status = _STATUS.get(failure.cause, 502)
+        if failure.status == 429:  # noqa: PLR2004  Too Many Requests: the client slows down, too
+            status = 429
+        headers = [_NO_RETRY]
+        if failure.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % math.ceil(failure.retry_after)))
+        elif status == 503:  # noqa: PLR2004  Service Unavailable
+            headers.append((b"retry-after", b"1"))
+        return ApiError(
+            status,
+            "rate_limit_exceeded" if status == 429 else f"upstream_{_word(failure.cause)}",  # noqa: PLR2004
+            f"no backend answered ({job.attempts} tried); of the last one: {failure.text}",
+            headers=tuple(headers),
+        )
+
+    def refused(self, exchange: Exchange, surface: str, error: ApiError) -> None:
+        """Account for a request that was refused before its body was read."""
+        answering = Answering(surface, self.registry.table)
+        self._account(exchange, answering, error.status)
+
+    def _account(self, exchange: Exchange, answering: Answering, status: int) -> None:
+        seconds = time.monotonic() - exchange.began
+        job = answering.job
+        backend = job.backend if job is not None else None
+        source = "none"
+        if backend is not None and status:
+            source = "local" if backend.trust == "internal" else "api"
+        reason = str(answering.reason)
+        self.metrics.request(answering.surface, answering.model, source, reason, status, seconds)
+        if self._log is None:
+            return
+        decision = answering.decision
+        self._log.write(
+            Access(
+                time=time.time(),
+                request_id=exchange.request_id,
+                surface=answering.surface,
+                status=status,
+                seconds=round(seconds, 6),
+                model=answering.model,
+                source=source,
+                backend=job.target.backend if job is not None and job.target is not None else "",
+                reason=reason,
+                confidence=decision.confidence if decision is not None else None,
+                attempts=job.attempts if job is not None else 0,
+                prompt_tokens=job.prompt_tokens if job is not None else 0,
+                completion_tokens=job.completion_tokens if job is not None else 0,
+                key=exchange.key_id,
+            )
+        )
+
+
+def _needs(model: Model, call: Call) -> Needs:
+    """Return what the request needs, as far as this model's targets set limits at all."""
+    for target in model.targets:
+        if target.lacks:
+            return Needs(call.asked_tokens, call.capabilities())
+    return Needs(call.asked_tokens)
+
+
+def _one_model(model: Model, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Return the targets that embed alike: vectors of different models cannot be compared."""
+    if model.classified:
+        raise invalid("model", "embeddings need a model's own name, not one that is decided on")
+    return tuple(target for target in targets if target.model == targets[0].model)
+
+
+def _word(cause: Cause) -> str:
+    return cause.value.replace("-", "_")

@@ -1,0 +1,388 @@
+"""One attempt at one replica: from sending the request to the last byte, or to a failure.
+
+Before the commit boundary an attempt that fails has shown the client nothing, and another may be
+made. `Ended.failure` is set then. After it, the client has an answer, or one that visibly broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from hybrid_router.openai.answer import NotAnAnswerError, Usage, is_context_length, read_usage
+from hybrid_router.openai.request import BYTES_PER_TOKEN
+from hybrid_router.ticker import NEVER, Ticker
+from hybrid_router.upstream.errors import (
+    ConnectFailed,
+    ProtocolBroken,
+    Stale,
+    TimedOut,
+    UpstreamError,
+)
+
+if TYPE_CHECKING:
+    from hybrid_router.server.exchange import Flow
+    from hybrid_router.upstream.pool import Origin
+    from hybrid_router.upstream.wire import Headers, Wire
+
+MAX_HELD_BYTES = 4 * 1024 * 1024
+"""An unstreamed answer up to this size is held until it is complete."""
+TAIL_SECONDS = 2.0
+"""How long a connection may take to end a message whose content is complete."""
+
+_PASSED = frozenset(
+    {
+        b"content-encoding",
+        b"content-type",
+        b"openai-processing-ms",
+        b"openai-version",
+        b"retry-after",
+        b"retry-after-ms",
+    }
+)
+"""A backend's header fields that the client gets, beside `x-ratelimit-*`."""
+
+
+class Downstream(Protocol):
+    """The client's side: `server.exchange.Exchange`."""
+
+    flow: Flow | None
+
+    def reply(self, status: int, headers: bytes, body: bytes) -> None:
+        """Answer as a whole."""
+
+    def start(self, status: int, headers: bytes, length: int | None = None) -> None:
+        """Begin an answer in parts."""
+
+    def send(self, data: bytes) -> None:
+        """Send a part."""
+
+    def finish(self) -> None:
+        """End the answer."""
+
+    def cut(self) -> None:
+        """Break the answer off."""
+
+
+class Cause(enum.Enum):
+    """Why an attempt failed before the commit boundary."""
+
+    CONNECT = "connect"
+    """Nothing was sent: trying again costs the backend nothing."""
+    TIMEOUT = "timeout"
+    BROKEN = "broken"
+    """The connection broke, or what came is no answer."""
+    REDIRECT = "redirect"
+    REFUSED_KEY = "refused-key"
+    """401 or 403: the router's own key, none of the client's business."""
+    OVERLOADED = "overloaded"
+    """429 or 503."""
+    SERVER_ERROR = "server-error"
+    """408 or 5xx."""
+    TOO_LONG = "too-long"
+    """The prompt exceeds this model's context."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An attempt that failed before the commit boundary.
+
+    Attributes:
+        cause: what happened.
+        text: the same for people; names no host and quotes no answer.
+        status: what the backend answered, or 0.
+        retry_after: seconds, as the backend said.
+    """
+
+    cause: Cause
+    text: str
+    status: int = 0
+    retry_after: float | None = None
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How an attempt ended.
+
+    Attributes:
+        status: what the backend answered; 0 if it did not.
+        failure: it failed before the commit boundary, and the client has seen nothing.
+        broken: it failed after the commit boundary, and the client has been told.
+        usage: as the backend said.
+        events: let through to the client; about one token each.
+        first_token: seconds from sending to the commit boundary.
+        body: a complete answer that was asked for as a whole (`Whole` with `delivers=False`), or
+            an error that is the client's own to see.
+    """
+
+    status: int
+    failure: Failure | None = None
+    broken: bool = False
+    usage: Usage | None = None
+    events: int = 0
+    first_token: float | None = None
+    body: bytes = b""
+
+
+class Clocks(msgspec.Struct, frozen=True):
+    """Moments (seconds of the monotonic clock) and durations that bound an attempt."""
+
+    connect: float
+    """Seconds."""
+    commit_by: float
+    """Moment by which something generated, or the whole answer, must be there."""
+    idle: float
+    """Seconds between two parts after that."""
+    end_by: float
+    """Moment by which it must be over."""
+
+
+class Attempt:
+    """What is common to streamed and whole answers: it collects, and it watches the clock."""
+
+    __slots__ = (
+        "_client", "_clocks", "_ended", "_error_status", "_headers", "_parts", "_prefix", "_sent",
+        "_size", "_status", "_ticker", "_wire", "deadline",
+    )  # fmt: skip
+
+    def __init__(self, client: Downstream, prefix: bytes, clocks: Clocks, ticker: Ticker) -> None:
+        """Prepare an attempt.
+
+        Args:
+            client: gets the answer.
+            prefix: header lines that go before the backend's own.
+            clocks: its limits.
+            ticker: watches them.
+        """
+        self._client = client
+        self._prefix = prefix
+        self._clocks = clocks
+        self._ticker = ticker
+        self._wire: Wire
+        self._ended: asyncio.Future[Ended]
+        self._headers: Headers
+        self._reset()
+        self.deadline = NEVER
+
+    def _reset(self) -> None:
+        self._status = 0
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    async def run(self, origin: Origin, request: bytes) -> Ended:
+        """Send the request and return how it ended. Cancelling it drops the connection."""
+        try:
+            wire = origin.take()
+            if wire is not None:
+                try:
+                    return await self._ask(wire, request)
+                except Stale:
+                    self._reset()  # once more, on a connection that cannot be stale
+            left = self._clocks.commit_by - time.monotonic()
+            return await self._ask(
+                await origin.connect(max(0.001, min(self._clocks.connect, left))), request
+            )
+        except UpstreamError as error:
+            return Ended(self._status, failure=_of_error(error))
+
+    async def _ask(self, wire: Wire, request: bytes) -> Ended:
+        self._wire = wire
+        self._ended = asyncio.get_running_loop().create_future()
+        self._sent = time.monotonic()
+        self.deadline = self._clocks.commit_by
+        self._ticker.add(self)
+        wire.send(request, self)
+        try:
+            return await self._ended
+        except asyncio.CancelledError:
+            wire.abort()
+            self._client.flow = None
+            raise
+        finally:
+            self._ticker.discard(self)
+
+    # Timed and Flow.
+
+    def expired(self, now: float) -> None:  # noqa: ARG002, D102  Timed
+        self._wire.abort()
+        self.failed(TimedOut("nothing came in time"))
+
+    def pause(self) -> None:  # noqa: D102  Flow
+        self._wire.pause()
+        self.deadline = self._clocks.end_by
+
+    def resume(self) -> None:  # noqa: D102  Flow
+        self.deadline = min(time.monotonic() + self._clocks.idle, self._clocks.end_by)
+        self._wire.resume()
+
+    # Sink.
+
+    def head(self, status: int, headers: Headers) -> None:  # noqa: D102  Sink
+        self._status = status
+        self._headers = headers
+
+    def data(self, data: bytes) -> None:  # noqa: D102  Sink
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > MAX_HELD_BYTES:
+            self._overflow()
+
+    def end(self) -> None:  # noqa: D102  Sink
+        self._settle(b"".join(self._parts))
+
+    def failed(self, error: UpstreamError) -> None:  # noqa: D102  Sink
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+    def _overflow(self) -> None:
+        """More came than is held."""
+        self._wire.abort()
+        self.failed(ProtocolBroken("the answer is too large"))
+
+    def _settle(self, body: bytes) -> None:
+        """Judge a complete answer that is not a success."""
+        status = self._status
+        if status < 300:  # noqa: PLR2004  2xx that carries no answer
+            self._finish(Ended(status, failure=_broken(status, "it answered without an answer")))
+            return
+        failure = _of_status(status, body, self._headers)
+        self._finish(Ended(status, failure=failure, body=body))
+
+    def _finish(self, ended: Ended) -> None:
+        if not self._ended.done():
+            self._ended.set_result(ended)
+
+    def _head_lines(self) -> bytes:
+        """Return the client's header lines: ours, then what passes of the backend's."""
+        lines = [self._prefix]
+        for name, value in self._headers.items():
+            if name in _PASSED or name.startswith(b"x-ratelimit-"):
+                lines += (name, b": ", value, b"\r\n")
+        return b"".join(lines)
+
+    @property
+    def relayed(self) -> int:
+        """Tokens that the client has got, counted by the router; an estimate."""
+        return 0
+
+    def pass_on(self, ended: Ended) -> None:
+        """Give the client an error of the backend's as it is."""
+        self._client.reply(ended.status, self._head_lines(), ended.body)
+
+
+class Whole(Attempt):
+    """An answer in one piece. Up to 4 MiB it is held, so that one cut off can be tried again."""
+
+    __slots__ = ("_delivers", "_flowing")
+
+    def __init__(
+        self,
+        client: Downstream,
+        prefix: bytes,
+        clocks: Clocks,
+        ticker: Ticker,
+        *,
+        delivers: bool = True,
+    ) -> None:
+        """Prepare it; without `delivers` the caller makes the client's answer of the body."""
+        super().__init__(client, prefix, clocks, ticker)
+        self._delivers = delivers
+        self._flowing = False
+
+    def data(self, data: bytes) -> None:  # noqa: D102  Sink
+        if self._flowing:
+            self._size += len(data)
+            self.deadline = min(time.monotonic() + self._clocks.idle, self._clocks.end_by)
+            self._client.send(data)
+        else:
+            super().data(data)
+
+    def end(self) -> None:  # noqa: D102  Sink
+        if self._flowing:
+            self._client.finish()
+            self._finish(Ended(self._status, first_token=0.0))
+            return
+        body = b"".join(self._parts)
+        if not 200 <= self._status < 300:  # noqa: PLR2004  success
+            self._settle(body)
+            return
+        try:
+            usage = None if self._encoded() else read_usage(body)
+        except NotAnAnswerError as error:
+            self._finish(Ended(self._status, failure=_broken(self._status, str(error))))
+            return
+        if self._delivers:
+            self._client.reply(self._status, self._head_lines(), body)
+        elapsed = time.monotonic() - self._sent
+        self._finish(Ended(self._status, usage=usage, first_token=elapsed, body=body))
+
+    def failed(self, error: UpstreamError) -> None:  # noqa: D102  Sink
+        if self._flowing:
+            self._client.cut()
+            self._finish(Ended(self._status, broken=True))
+        else:
+            super().failed(error)
+
+    @property
+    def relayed(self) -> int:
+        """Estimated from the length of a complete answer."""
+        return self._size // BYTES_PER_TOKEN if 200 <= self._status < 300 else 0  # noqa: PLR2004
+
+    def _encoded(self) -> bool:
+        coding = self._headers.get(b"content-encoding")
+        return coding is not None and coding.lower() != b"identity"
+
+    def _overflow(self) -> None:
+        """Commit: an answer this large flows through."""
+        if not 200 <= self._status < 300 or not self._delivers:  # noqa: PLR2004  success
+            super()._overflow()
+            return
+        self._flowing = True
+        self._client.flow = self
+        length = self._headers.get(b"content-length")
+        self._client.start(self._status, self._head_lines(), int(length) if length else None)
+        self._client.send(b"".join(self._parts))
+        self._parts.clear()
+        self.deadline = min(time.monotonic() + self._clocks.idle, self._clocks.end_by)
+
+
+def _of_error(error: UpstreamError) -> Failure:
+    if isinstance(error, ConnectFailed):
+        return Failure(Cause.CONNECT, "it could not be reached")
+    if isinstance(error, TimedOut):
+        return Failure(Cause.TIMEOUT, "it did not answer in time")
+    if isinstance(error, ProtocolBroken):
+        return Failure(Cause.BROKEN, "its answer is not understood")
+    return Failure(Cause.BROKEN, "the connection broke")
+
+
+def _broken(status: int, text: str) -> Failure:
+    return Failure(Cause.BROKEN, text, status)
+
+
+def _of_status(status: int, body: bytes, headers: Headers) -> Failure | None:
+    """Return why another backend should be tried, or None if the client caused the error."""
+    if status < 400:  # noqa: PLR2004  3xx
+        return Failure(Cause.REDIRECT, "it redirects, and redirects are not followed", status)
+    if status in {401, 403}:
+        return Failure(Cause.REFUSED_KEY, f"it refused the router's key ({status})", status)
+    if status in {429, 503}:
+        after = _retry_after(headers)
+        return Failure(Cause.OVERLOADED, f"it is overloaded ({status})", status, after)
+    if status == 408 or status >= 500:  # noqa: PLR2004  Request Timeout, server errors
+        return Failure(Cause.SERVER_ERROR, f"it failed ({status})", status, _retry_after(headers))
+    if status in {400, 413} and is_context_length(body):
+        return Failure(Cause.TOO_LONG, "the prompt exceeds its context", status)
+    return None
+
+
+def _retry_after(headers: Headers) -> float | None:
+    """Return `Retry-After` in seconds; dates are not used by LLM APIs and count as nothing."""
+    value = headers.get(b"retry-after")
+    try:
+        seconds = float(value) if value is not None else None
+    except ValueError:
+        return None
+    return seconds if seconds is not None and 0 <= seconds < 86_400 else None  # noqa: PLR2004  a day

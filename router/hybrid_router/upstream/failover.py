@@ -1,0 +1,294 @@
+"""Attempts at targets, in the order of a decision, until one answers or nothing is left to try."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hybrid_router.core.breaker import Outcome
+from hybrid_router.discovery.secrets import SecretMissing
+from hybrid_router.table import Policy
+from hybrid_router.upstream.attempt import Attempt, Cause, Clocks, Downstream, Ended, Whole
+from hybrid_router.upstream.budget import RetryBudget
+from hybrid_router.upstream.outgoing import PATHS, passed_headers, post
+from hybrid_router.upstream.pace import Pace
+from hybrid_router.upstream.relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping
+
+    from hybrid_router.discovery.registry import Pool, Registry, Replica
+    from hybrid_router.openai.request import Call, Outgoing
+    from hybrid_router.table import Backend, Target
+    from hybrid_router.telemetry.metrics import Metrics
+    from hybrid_router.ticker import Ticker
+    from hybrid_router.upstream.client import UpstreamClient
+
+BACKOFF_SECONDS = (0.05, 0.2)
+"""Before the same replica is asked again; drawn evenly, so that clients do not return together."""
+
+_AGAIN = frozenset({Cause.CONNECT, Cause.BROKEN, Cause.SERVER_ERROR})
+_OUTCOMES = {Cause.OVERLOADED: Outcome.OVERLOADED, Cause.TOO_LONG: Outcome.CLIENT_ERROR}
+_DEFAULT_DEADLINE = Policy().deadline
+
+
+@dataclass(slots=True)
+class Job:
+    """A request on its way through its attempts.
+
+    Attributes:
+        headers: of the client's request, by lower-case name.
+        alias: the name stands for several targets.
+        delivers: attempts write the answer to the client; else it is left in `last`.
+        prefix: makes the response's own header lines for an attempt.
+        lines: what `prefix` made for the last attempt.
+        began: seconds of the monotonic clock.
+        deadline: moment by which something generated must be there.
+        attempts: made so far.
+        last: how the last attempt ended.
+        target: of the last attempt.
+        failed: backends at which attempts failed.
+        at: index of the target that is tried.
+        tried: replicas that have been tried, by URL.
+    """
+
+    call: Call
+    client: Downstream
+    headers: Mapping[bytes, bytes]
+    request_id: str
+    targets: tuple[Target, ...]
+    policy: Policy
+    alias: bool
+    delivers: bool
+    prefix: Callable[[Job, Backend, Outgoing], bytes]
+    began: float
+    deadline: float = 0.0
+    attempts: int = 0
+    last: Ended | None = None
+    target: Target | None = None
+    backend: Backend | None = None
+    failed: list[str] = field(default_factory=list)
+    lines: bytes = b""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    at: int = 0
+    tried: set[str] = field(default_factory=set)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further attempt may be made, whatever there is to try."""
+        return self.attempts >= self.policy.attempts or time.monotonic() >= self.deadline
+
+
+class Failover:
+    """Makes attempts, and accounts for each.
+
+    Args:
+        registry: the table in force, and the replicas.
+        client: keeps the connections.
+        metrics: counts.
+        ticker: watches the attempts' deadlines.
+    """
+
+    def __init__(
+        self, registry: Registry, client: UpstreamClient, metrics: Metrics, ticker: Ticker
+    ) -> None:
+        self._registry = registry
+        self._upstream = client
+        self._metrics = metrics
+        self._ticker = ticker
+        self._budgets: dict[str, RetryBudget] = {}
+        self._paces: dict[str, Pace] = {}
+
+    async def run(self, job: Job) -> bool:
+        """Try until the client has its answer; return whether it has.
+
+        An error that the client itself caused, and a stream that broke after the commit boundary,
+        are answers as well.
+        """
+        self._set_deadline(job)
+        while not job.exhausted:
+            found = self._next(job) or await self._again(job)
+            if found is None:
+                return False
+            attempt = await self._attempt(job, *found)
+            if attempt is None:
+                continue
+            ended = job.last
+            if ended is not None and ended.failure is None:
+                if ended.body and not 200 <= ended.status < 300:  # noqa: PLR2004  success
+                    attempt.pass_on(ended)
+                return True
+            if self._is_final(job, attempt):
+                return True
+        return False
+
+    def _set_deadline(self, job: Job) -> None:
+        """Bound the time to commit; a whole answer gets the time that one takes, unless set."""
+        seconds = job.policy.deadline
+        if not job.call.stream and seconds == _DEFAULT_DEADLINE:
+            name = job.targets[0].backend
+            timeouts = self._registry.pool(name).backend.timeouts
+            seconds = max(seconds, self._pace(name).limit(timeouts, job.call.answer_tokens))
+        job.deadline = job.began + seconds
+
+    def _next(self, job: Job) -> tuple[Target, Pool, Replica] | None:
+        """Return the next replica to try: of the same target, while enough attempts are left."""
+        now = time.monotonic()
+        left = job.policy.attempts - job.attempts
+        for index in range(job.at, len(job.targets)):
+            target = job.targets[index]
+            pool = self._registry.pool(target.backend)
+            same = job.target is target
+            if same and left <= len(job.targets) - index - 1:
+                continue
+            replica = self._pick(pool, now, job.tried)
+            if replica is None or (same and not self._affords(job, target.backend, now)):
+                continue
+            if not same:
+                self._budget(target.backend).request(now)
+            job.at = index
+            return target, pool, replica
+        return None
+
+    async def _again(self, job: Job) -> tuple[Target, Pool, Replica] | None:
+        """Return the last replica once more where nothing else is left and that may help."""
+        failure = job.last.failure if job.last is not None else None
+        target = job.target
+        if failure is None or target is None or failure.cause not in _AGAIN:
+            return None
+        if not self._affords(job, target.backend, time.monotonic()):
+            return None
+        await asyncio.sleep(random.uniform(*BACKOFF_SECONDS))  # noqa: S311  no secret
+        pool = self._registry.pool(target.backend)
+        replica = None if job.exhausted else self._pick(pool, time.monotonic(), ())
+        return (target, pool, replica) if replica is not None else None
+
+    def _pick(self, pool: Pool, now: float, tried: Container[str]) -> Replica | None:
+        """Return a replica, unless a table that came since the decision forbids its pool."""
+        if self._registry.table.policy.local_only is not None and pool.backend.trust != "internal":
+            return None
+        return pool.pick(now, tried)
+
+    def _affords(self, job: Job, backend: str, now: float) -> bool:
+        failure = job.last.failure if job.last is not None else None
+        if failure is not None and failure.cause is Cause.CONNECT:
+            return True
+        return self._budget(backend).retry(now)
+
+    def _is_final(self, job: Job, attempt: Attempt) -> bool:
+        """Give the client an error that no other target may answer; return whether it is one."""
+        ended = job.last
+        if ended is None or ended.failure is None or ended.failure.cause is not Cause.TOO_LONG:
+            return False
+        local = job.backend is not None and job.backend.trust == "internal"
+        rest = job.targets[job.at + 1 :]
+        if job.alias and local and not job.exhausted and rest:
+            job.at += 1
+            return False
+        attempt.pass_on(ended)
+        return True
+
+    async def _attempt(
+        self, job: Job, target: Target, pool: Pool, replica: Replica
+    ) -> Attempt | None:
+        """Make one attempt; None if it could not even begin."""
+        call, backend = job.call, pool.backend
+        job.target, job.backend = target, backend
+        job.tried.add(replica.url)
+        try:
+            authorization = pool.auth_header()
+        except SecretMissing:
+            return None
+        job.attempts += 1
+        outgoing = call.outgoing(target.model, backend)
+        tls = replica.tls
+        origin, path = self._upstream.target(replica.url + PATHS[call.kind], tls)
+        passed = passed_headers(job.headers, job.request_id, internal=backend.trust == "internal")
+        request = post(origin, path, outgoing.body, passed, authorization, stream=call.stream)
+        attempt = self._make(job, backend, outgoing)
+        tokens = call.prompt_tokens + call.answer_tokens
+        replica.acquire(tokens)
+        outcome, after = Outcome.CANCELLED, None
+        ended: Ended | None = None
+        try:
+            ended = await attempt.run(origin, request)
+            outcome, after = _outcome(ended)
+        finally:
+            replica.release(tokens, outcome, time.monotonic(), after)
+            self._metrics.attempt(
+                target.backend, outcome, (ended.status or None) if ended is not None else None
+            )
+            self._account(job, target, attempt, ended)
+        job.last = ended
+        if ended.failure is not None:
+            job.failed.append(target.backend)
+        return attempt
+
+    def _make(self, job: Job, backend: Backend, outgoing: Outgoing) -> Attempt:
+        now = time.monotonic()
+        timeouts = backend.timeouts
+        end_by = min(now + timeouts.request, job.began + job.policy.max_duration)
+        if job.call.stream:
+            first = timeouts.first_byte
+        else:
+            name = job.target.backend if job.target is not None else ""
+            first = self._pace(name).limit(timeouts, job.call.answer_tokens)
+        clocks = Clocks(
+            connect=timeouts.connect,
+            commit_by=min(now + first, job.deadline, end_by),
+            idle=timeouts.idle,
+            end_by=end_by,
+        )
+        prefix = job.lines = job.prefix(job, backend, outgoing)
+        if job.call.stream:
+            return Relay(job.client, prefix, clocks, self._ticker, hides_usage=outgoing.hides_usage)
+        return Whole(job.client, prefix, clocks, self._ticker, delivers=job.delivers)
+
+    def _account(self, job: Job, target: Target, attempt: Attempt, ended: Ended | None) -> None:
+        """Count an attempt's tokens: as the backend says, else as they were relayed."""
+        usage = ended.usage if ended is not None else None
+        if usage is not None:
+            prompt, completion, cached = usage.prompt, usage.completion, usage.cached
+        else:
+            completion = attempt.relayed
+            if not completion:
+                return
+            prompt, cached = job.call.prompt_tokens, 0
+        self._metrics.usage(
+            target.backend, target.model, prompt, completion, cached, estimated=usage is None
+        )
+        job.prompt_tokens += prompt
+        job.completion_tokens += completion
+        if ended is None or ended.first_token is None:
+            return
+        if job.call.stream:
+            self._metrics.ttft(target.backend, ended.first_token)
+            self._pace(target.backend).streamed(ended.first_token)
+        else:
+            self._pace(target.backend).whole(ended.first_token, completion)
+
+    def _budget(self, backend: str) -> RetryBudget:
+        found = self._budgets.get(backend)
+        if found is None:
+            found = self._budgets[backend] = RetryBudget()
+        return found
+
+    def _pace(self, backend: str) -> Pace:
+        found = self._paces.get(backend)
+        if found is None:
+            found = self._paces[backend] = Pace()
+        return found
+
+
+def _outcome(ended: Ended) -> tuple[Outcome, float | None]:
+    """Return what a replica's breaker is told, with the Retry-After in seconds."""
+    failure = ended.failure
+    if failure is None:
+        if ended.broken:
+            return Outcome.FAILED, None
+        return (Outcome.OK if ended.status < 400 else Outcome.CLIENT_ERROR), None  # noqa: PLR2004
+    return _OUTCOMES.get(failure.cause, Outcome.FAILED), failure.retry_after

@@ -1,0 +1,72 @@
+"""What is sent to a backend besides the body.
+
+Header fields are an allow-list. A client's key, cookies, baggage and addresses never leave; trace
+context and the request's id go to backends inside the cluster only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_router.upstream.pool import USER_AGENT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hybrid_router.openai.request import Kind
+    from hybrid_router.upstream.pool import Origin
+
+PATHS: Mapping[Kind, str] = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+}
+
+_INTERNAL = (b"traceparent", b"tracestate")
+_EXTERNAL = (b"openai-beta",)
+_FIXED = (
+    b"user-agent: " + USER_AGENT + b"\r\n"
+    b"accept-encoding: identity\r\n"
+    b"content-type: application/json\r\n"
+)  # fmt: skip
+_ACCEPT = {
+    True: b"accept: text/event-stream\r\n",
+    False: b"accept: application/json\r\n",
+}
+
+
+def post(
+    origin: Origin,
+    path: bytes,
+    body: bytes,
+    passed: bytes,
+    authorization: tuple[bytes, bytes] | None,
+    *,
+    stream: bool,
+) -> bytes:
+    """Return a whole POST request.
+
+    Args:
+        origin: brings the Host header.
+        path: with the query.
+        body: JSON.
+        passed: header lines, from `passed_headers`.
+        authorization: the backend's key.
+        stream: whether events are wanted.
+    """
+    key = b"%s: %s\r\n" % authorization if authorization is not None else b""
+    return b"POST %s HTTP/1.1\r\n%s%s%s%s%scontent-length: %d\r\n\r\n%s" % (
+        path, origin.host_header, _FIXED, _ACCEPT[stream], passed, key, len(body), body,
+    )  # fmt: skip
+
+
+def passed_headers(headers: Mapping[bytes, bytes], request_id: str, *, internal: bool) -> bytes:
+    """Return the client's header lines that a backend gets."""
+    lines = [
+        b"%s: %s\r\n" % (name, headers[name])
+        for name in (_INTERNAL if internal else _EXTERNAL)
+        if name in headers
+    ]
+    if internal:
+        lines.append(b"x-request-id: %s\r\n" % request_id.encode())
+    return b"".join(lines)

@@ -1,0 +1,148 @@
+"""A streamed answer, relayed part by part without a task or a queue in between."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from hybrid_router.openai.errors import ApiError, error_event
+from hybrid_router.openai.sse import Filter
+from hybrid_router.upstream.attempt import TAIL_SECONDS, Attempt, Clocks, Downstream, Ended, _broken
+
+if TYPE_CHECKING:
+    from hybrid_router.ticker import Ticker
+    from hybrid_router.upstream.errors import UpstreamError
+    from hybrid_router.upstream.wire import Headers
+
+_EVENT_STREAM = b"text/event-stream"
+_NO_CACHE = b"cache-control: no-cache\r\n"
+
+
+class Relay(Attempt):
+    """Holds a stream back up to the commit boundary, then lets it through."""
+
+    __slots__ = ("_filter", "_first_token", "_hides_usage", "_over", "_streams")
+
+    def __init__(
+        self,
+        client: Downstream,
+        prefix: bytes,
+        clocks: Clocks,
+        ticker: Ticker,
+        *,
+        hides_usage: bool,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            client: gets the stream.
+            prefix: header lines that go before the backend's own.
+            clocks: its limits.
+            ticker: watches them.
+            hides_usage: the router asked for the usage, the client did not.
+        """
+        self._hides_usage = hides_usage
+        super().__init__(client, prefix, clocks, ticker)
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._filter = Filter(hides_usage=self._hides_usage)
+        self._first_token: float | None = None
+        self._streams = False  # the answer is a stream of events, and no error
+        self._over = False  # the client has all of it
+
+    # Sink.
+
+    def head(self, status: int, headers: Headers) -> None:  # noqa: D102  Sink
+        super().head(status, headers)
+        if not 200 <= status < 300:  # noqa: PLR2004  success
+            return
+        kind = headers.get(b"content-type") or b""
+        coding = headers.get(b"content-encoding") or b"identity"
+        if kind.lower().startswith(_EVENT_STREAM) and coding.lower() == b"identity":
+            self._streams = True
+        else:
+            self._give_up("its answer is not an event stream")
+
+    def data(self, data: bytes) -> None:  # noqa: D102  Sink
+        if not self._streams:
+            super().data(data)
+            return
+        if self._over:
+            return
+        stream = self._filter
+        passed = stream.feed(data)
+        if passed:
+            now = time.monotonic()
+            if self._first_token is None:
+                self._commit(now)
+            clocks = self._clocks
+            self.deadline = min(now + clocks.idle, clocks.end_by)
+            self._client.send(passed)
+        if stream.done:
+            self._complete()
+        elif stream.failure is not None:
+            self._give_up(stream.failure)
+
+    def end(self) -> None:  # noqa: D102  Sink
+        if not self._streams:
+            super().end()
+        elif self._over:
+            self._finish(self._result())
+        else:
+            self._give_up("the stream ended before it was complete")
+
+    def failed(self, error: UpstreamError) -> None:  # noqa: D102  Sink
+        if self._over:
+            self._finish(self._result())
+        elif self._first_token is not None:
+            self._break()
+        else:
+            super().failed(error)
+
+    # How a stream proceeds.
+
+    def _commit(self, now: float) -> None:
+        self._first_token = now - self._sent
+        self._client.flow = self
+        self._client.start(self._status, self._head_lines() + _NO_CACHE)
+
+    def _complete(self) -> None:
+        """Let the client go; the connection may still have its last bytes to read."""
+        self._over = True
+        self._client.finish()
+        self._wire.resume()
+        self.deadline = time.monotonic() + TAIL_SECONDS
+
+    def _give_up(self, why: str) -> None:
+        self._wire.abort()
+        if self._first_token is not None:
+            self._break()
+        else:
+            self._finish(Ended(self._status, failure=_broken(self._status, why)))
+
+    def _break(self) -> None:
+        """End what the client has begun to read, so that it cannot pass for complete."""
+        if not self._filter.told:
+            self._client.send(error_event(_BROKEN_STREAM))
+        self._client.finish()
+        self._finish(self._result(broken=True))
+
+    def _result(self, *, broken: bool = False) -> Ended:
+        return Ended(
+            self._status,
+            broken=broken,
+            usage=self._filter.usage,
+            events=self._filter.events,
+            first_token=self._first_token,
+        )
+
+    @property
+    def relayed(self) -> int:
+        """Events that the client has got so far; about one token each."""
+        return self._filter.events
+
+
+_BROKEN_STREAM = ApiError(
+    502, "stream_broken", "the model's stream broke off; what came before is incomplete"
+)

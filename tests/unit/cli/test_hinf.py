@@ -1,0 +1,157 @@
+"""`hinf` as a person uses it: what it prints, and how it exits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from hybrid_operator.cli.main import COMMANDS, cli
+from hybrid_operator.cli.output import WIDTH
+from hybrid_operator.cli.output import table as as_table
+from hybrid_router import table
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+MINIMAL = str(EXAMPLES / "minimal.yaml")
+FULL = str(EXAMPLES / "full.yaml")
+DEMO = str(EXAMPLES / "demo-cpu.yaml")
+EASY = "Extract the invoice number as JSON: invoice 4711"
+HARD = "Prove step by step that there are infinitely many primes, then design a sharded database."
+
+
+def hinf(*args: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(cli, args, input=given, prog_name="hinf")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    result = hinf(command, "--help")
+    assert result.exit_code == 0
+    assert result.output.startswith(f"Usage: hinf {command} ")
+
+
+def test_a_mistyped_command_names_the_nearest():
+    result = hinf("rute")
+    assert result.exit_code == 2
+    assert "hinf has no command 'rute'; did you mean route?" in result.output
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        pytest.param(("gpus",), id="gpus"),
+        pytest.param(("models",), id="models"),
+        pytest.param(("plan", "-f", FULL), id="plan"),
+        pytest.param(("route", "-f", FULL, EASY), id="route"),
+    ],
+)
+def test_a_table_fits_the_terminal(args):
+    lines = hinf(*args).output.splitlines()
+    assert lines
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_a_long_last_cell_is_wrapped_below_itself():
+    text = as_table(("A", "B"), [("x", "word " * 40)])
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.splitlines()[2].startswith("   word")
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_the_table_of_every_example_can_be_served(example):
+    result = hinf("render", "table", "-f", str(example))
+    assert result.exit_code == 0, result.output
+    assert "auto" in table.decode(result.output.encode()).models
+
+
+def test_manifests_can_be_applied_by_hand_for_they_name_no_owner_without_uid():
+    manifests = list(yaml.safe_load_all(hinf("render", "-f", MINIMAL).output))
+    assert {"Deployment", "Service", "ConfigMap", "Role"} <= {each["kind"] for each in manifests}
+    assert not any("ownerReferences" in each["metadata"] for each in manifests)
+
+
+@pytest.mark.parametrize(
+    ("resource", "prompt", "decision", "reason"),
+    [
+        pytest.param(MINIMAL, EASY, "local", "confident", id="an easy prompt stays local"),
+        pytest.param(MINIMAL, HARD, "api", "not-confident", id="a hard prompt goes to the API"),
+        pytest.param(FULL, HARD, "local", "local-only", id="a data policy keeps even that local"),
+    ],
+)
+def test_route_says_who_answers_and_why(resource, prompt, decision, reason):
+    answer = json.loads(hinf("route", "-f", resource, prompt, "-o", "json").output)
+    assert (answer["decision"], answer["reason"]) == (decision, reason)
+
+
+def test_route_reads_a_prompt_from_standard_input():
+    answer = json.loads(hinf("route", "-f", MINIMAL, "-", "-o", "json", given=EASY).output)
+    assert answer["decision"] == "local"
+
+
+def test_an_explicit_name_is_not_classified():
+    result = hinf("route", "-f", MINIMAL, HARD, "--model", "llama-3-8b", "-o", "json")
+    answer = json.loads(result.output)
+    assert (answer["reason"], answer["confidence"]) == ("explicit", None)
+
+
+def test_an_unknown_name_is_bad_input_and_the_known_ones_are_listed():
+    result = hinf("route", "-f", MINIMAL, EASY, "--model", "gpt-5")
+    assert result.exit_code == 2
+    assert "nobody serves 'gpt-5'; there are auto, " in result.output
+
+
+def test_a_prompt_above_every_context_is_refused_with_exit_status_one():
+    only_local = dedent("""
+        apiVersion: hybridinference.dev/v1alpha1
+        kind: HybridInference
+        metadata: {name: small}
+        spec:
+          models: [{name: llama-3-8b, accelerator: {type: a10g}, context: {maxLength: 16}}]
+    """)
+    result = hinf("route", "-f", "-", "word " * 100, given=only_local)
+    assert result.exit_code == 1
+    assert "the longest context of this model is 16 tokens" in " ".join(result.output.split())
+
+
+def test_plan_shows_arguments_and_what_has_no_effect():
+    document = json.loads(hinf("plan", "-f", FULL, "-o", "json").output)
+    (model,) = document["models"]
+    assert model["argv"][:3] == ["vllm", "serve", "my-org/support-llama-8b"]
+    assert any(each.startswith("spec.budgets: ") for each in document["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", "", id="an empty file"),
+        pytest.param("kind: [", "", id="broken YAML"),
+        pytest.param(
+            "apiVersion: hybridinference.dev/v1alpha1\nkind: HybridInference\n"
+            "metadata: {name: x}\nspec: {modles: []}\n",
+            "did you mean models?",
+            id="an unknown field, with the nearest one",
+        ),
+    ],
+)
+def test_a_bad_file_is_bad_input(text, expected):
+    result = hinf("plan", "-f", "-", given=text)
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: -: ")
+    assert expected in result.output
+
+
+def test_a_missing_file_is_named():
+    result = hinf("plan", "-f", "no-such.yaml")
+    assert result.exit_code == 2
+    assert "no-such.yaml: No such file or directory" in result.output
+
+
+def test_status_without_a_cluster_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", "/no/such/config")
+    result = hinf("status")
+    assert result.exit_code == 2
+    assert "KUBECONFIG" in result.output

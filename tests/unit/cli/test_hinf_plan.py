@@ -1,0 +1,99 @@
+"""`hinf plan`: fit, arguments, capacity and cost of a resource, without a cluster."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from hybrid_operator.cli.main import cli
+
+HEAD = "apiVersion: hybridinference.dev/v1alpha1\nkind: HybridInference\nmetadata: {name: x}\n"
+PRICED = "[{name: openai, models: [{name: m, prices: {inputUSD: '0.15', outputUSD: '0.60'}}]}]"
+
+
+def resource(model: str, providers: str = "[]") -> str:
+    return f"{HEAD}spec: {{models: [{{{model}}}], providers: {providers}}}\n"
+
+
+def hinf(text: str, *args: str) -> Result:
+    return CliRunner().invoke(cli, ("plan", "-f", "-", *args), input=text, prog_name="hinf")
+
+
+def document(text: str, *args: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(hinf(text, "-o", "json", *args).output)
+    return found
+
+
+FITS = "name: llama-3-8b, accelerator: {type: a10g}"
+
+
+def test_a_model_that_fits_has_memory_arguments_capacity_and_cost():
+    found = document(resource(FITS, PRICED))
+    (model,) = found["models"]
+    assert (model["name"], model["fits"], model["starts"]) == ("llama-3-8b", True, True)
+    assert model["argv"][:3] == ["vllm", "serve", "meta-llama/Meta-Llama-3-8B-Instruct"]
+    assert model["memory"]["weights_gib"] == pytest.approx(14.958)
+    assert model["capacity_tokens_per_s"] > 500
+    assert found["cost"]["gpus"] == 1
+    assert found["cost"]["api_usd_per_million_tokens"] == pytest.approx(0.2538)
+    assert found["cost"]["break_even_tokens_per_month"] > 10**9
+    assert {"models", "cost", "warnings"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "said"),
+    [
+        pytest.param(FITS, 0, "yes", id="it fits"),
+        pytest.param("name: phi-4, accelerator: {type: a10g}", 1, "FP8 weights", id="it does not"),
+        pytest.param(
+            f"{FITS}, context: {{concurrency: 64}}", 1, "instead of 64", id="it holds too few"
+        ),
+        pytest.param(
+            "name: mine, accelerator: {type: a10g}, source: {huggingFace: {repo: a/b}}",
+            0,
+            "unknown",
+            id="nobody knows",
+        ),
+        pytest.param("name: llama-3-8b, accelerator: {type: cpu}", 0, "unknown", id="the CPU"),
+        pytest.param(
+            "name: llama-3-8b, accelerator: {type: a10gg}", 1, "did you mean a10g?", id="no GPU"
+        ),
+    ],
+)
+def test_the_exit_status_is_the_answer(model, code, said):
+    result = hinf(resource(model))
+    assert result.exit_code == code
+    assert said in " ".join(result.output.split())
+
+
+def test_another_release_is_planned_for_models_that_state_none():
+    (old,) = document(resource(FITS), "--vllm", "0.9")["models"]
+    assert old["image"] == "vllm/vllm-openai:v0.9.0"
+    assert "--disable-log-requests" in old["argv"]
+
+
+def test_a_release_that_is_none_is_bad_input():
+    assert hinf(resource(FITS), "--vllm", "new").exit_code == 2
+
+
+def test_a_price_of_the_resource_wins_over_the_usual_one():
+    found = document(resource(f"{FITS}, cost: {{gpuHourUSD: '2'}}, scaling: {{min: 2}}"))
+    assert found["cost"]["gpus"] == 2
+    assert found["cost"]["local_usd_per_month"] == 2880.0
+
+
+def test_the_swap_space_of_old_start_scripts_becomes_kv_offloading():
+    found = document(resource(f"{FITS}, engine: {{args: [--swap-space, '4']}}"))
+    assert "--kv-offloading-size=4" in found["models"][0]["argv"]
+    assert "--swap-space" not in found["models"][0]["argv"]
+    assert any("--swap-space went with vLLM 0.18.0" in each for each in found["warnings"])
+
+
+def test_several_resources_are_a_list():
+    both = f"{resource(FITS)}---\n{resource(FITS).replace('name: x', 'name: y')}"
+    found = yaml.safe_load(hinf(both, "-o", "yaml").output)
+    assert [each["name"] for each in found] == ["x", "y"]

@@ -1,0 +1,111 @@
+"""What has no effect yet is named, each field by its path."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from hybrid_operator.core.plan import plan
+from hybrid_operator.core.supported import not_acted_on
+from tests.support.resources import MINIMAL, NOW, example, observed, spec
+
+
+def model(text: str) -> str:
+    """Return the minimal resource with more said of its model."""
+    document = yaml.safe_load(MINIMAL)
+    document["models"][0].update(yaml.safe_load(text))
+    return yaml.safe_dump(document)
+
+
+CASES = [
+    pytest.param(MINIMAL, [], id="nothing in the smallest resource"),
+    pytest.param(
+        MINIMAL + "routing: {dataPolicy: {keepLocal: [email]}}",
+        ["spec.routing.dataPolicy"],
+        id="a data policy",
+    ),
+    pytest.param(
+        MINIMAL + "routing: {dataPolicy: {}}", [], id="but not a data policy without classes"
+    ),
+    pytest.param(
+        MINIMAL + "routing: {classifier: {type: cascade}}",
+        ["spec.routing.classifier.type"],
+        id="a cascade",
+    ),
+    pytest.param(
+        MINIMAL + "routing: {intents: [{name: sql, prefer: local}]}",
+        ["spec.routing.intents"],
+        id="intents",
+    ),
+    pytest.param(
+        MINIMAL + "routing: {prefixAffinity: true}",
+        ["spec.routing.prefixAffinity"],
+        id="prefix affinity that was asked for",
+    ),
+    pytest.param(
+        MINIMAL + "routing: {prefixAffinity: false}", [], id="but not one that was declined"
+    ),
+    pytest.param(
+        MINIMAL + 'budgets: [{name: all, period: day, limitUSD: "1"}]',
+        ["spec.budgets"],
+        id="budgets",
+    ),
+    pytest.param(
+        "providers: [{name: anthropic, models: [{name: claude}]}]",
+        ["spec.providers[0].type"],
+        id="a provider that is not spoken to",
+    ),
+    pytest.param(
+        "providers: [{name: openai, models: [{name: gpt-4o}], rateLimits: {requestsPerMinute: 1}}]",
+        ["spec.providers[0].rateLimits"],
+        id="a provider's rate limits",
+    ),
+    pytest.param(
+        model("loras: [{name: sql, source: {pvc: {claim: a}}}]"),
+        ["spec.models[0].loras"],
+        id="adapters",
+    ),
+    pytest.param(model('cost: {gpuHourUSD: "1"}'), ["spec.models[0].cost"], id="costs"),
+    pytest.param(
+        model("cache: {nodePath: /data}"),
+        ["spec.models[0].cache.nodePath"],
+        id="a cache on the node",
+    ),
+    pytest.param(model("scaling: {max: 4}"), ["spec.models[0].scaling"], id="automatic scaling"),
+    pytest.param(model("scaling: {min: 0}"), ["spec.models[0].scaling"], id="waking from zero"),
+    pytest.param(model("scaling: {min: 2}"), [], id="but not a fixed number of replicas"),
+    pytest.param(
+        model("scaling: {mode: External, max: 4}"), [], id="but not scaling by somebody else"
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "paths"), CASES)
+def test_has_no_effect_yet(text, paths):
+    assert [problem.path for problem in not_acted_on(spec(text))] == paths
+
+
+def message(text: str) -> str:
+    found = plan(observed(text), NOW).status["conditions"]
+    return str(next(each["message"] for each in found if each["type"] == "Supported"))
+
+
+def test_the_condition_says_what_happens_instead():
+    assert message(model("cache: {nodePath: /data}")) == (
+        "spec.models[0].cache.nodePath: host paths are not mounted yet; the pod's own disk is used"
+    )
+
+
+def test_what_the_release_of_vllm_cannot_do_is_said_there_too():
+    text = model('engine: {version: "0.16", weightOffload: {size: 1Gi, backend: prefetch}}')
+    assert message(text).startswith("spec.models[0].engine.weightOffload.backend: prefetch came")
+
+
+def test_of_a_resource_that_says_a_lot_every_path_is_still_named():
+    found = example("full.yaml")
+    assert found.spec is not None
+    (condition,) = (
+        each for each in plan(found, NOW).status["conditions"] if each["type"] == "Supported"
+    )
+    for problem in not_acted_on(found.spec):
+        assert problem.path in condition["message"]

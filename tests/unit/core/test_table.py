@@ -1,0 +1,227 @@
+"""The resource's models, providers and aliases become the table that routers serve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hybrid_operator.core import table
+from hybrid_operator.core.objects.context import Context
+from hybrid_operator.core.plan import plan
+from hybrid_router.table import Backend, RouteTable, Target, decode
+from tests.support.resources import MINIMAL, NOW, SETTINGS, observed, owner, spec
+
+CONTEXT = Context(owner(generation=7), SETTINGS)
+
+
+def render(text: str) -> RouteTable:
+    document = table.render(CONTEXT, spec(text))
+    assert document.problems == ()
+    assert decode(document.text.encode()) == document.table
+    return document.table
+
+
+def provider(**fields: Any) -> Backend:
+    base = {"name": "other", "models": [{"name": "big"}]} | fields
+    found = render(f"providers: [{base}]")
+    return found.backends[f"api/{base['name']}"]
+
+
+def test_the_table_says_whose_it_is_and_of_which_generation():
+    found = render(MINIMAL)
+    assert (found.name, found.generation) == ("ml/support", 7)
+
+
+def test_auto_leads_to_all_local_models_and_then_to_each_providers_first():
+    found = render("""
+    models:
+      - {name: a, catalog: phi-4, accelerator: {type: l4}}
+      - {name: b, catalog: phi-4, accelerator: {type: l4}}
+    providers:
+      - {name: openai, models: [{name: gpt-4o}, {name: gpt-4o-mini}]}
+      - {name: other, type: openai-compatible, baseURL: "http://x/v1", models: [{name: big}]}
+    """)
+    auto = found.models["auto"]
+    assert [target.backend for target in auto.targets] == [
+        "local/a",
+        "local/b",
+        "api/openai",
+        "api/other",
+    ]
+    assert auto.classified
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(MINIMAL.split("providers:")[0], id="local models alone"),
+        pytest.param("providers: [{name: openai, models: [{name: gpt-4o}]}]", id="an API alone"),
+    ],
+)
+def test_an_alias_with_one_side_is_not_classified(text):
+    assert not render(text).models["auto"].classified
+
+
+def test_a_local_model_answers_to_all_its_names_and_the_engine_to_its_first():
+    found = render("""
+    models:
+      - name: small
+        catalog: llama-3-8b
+        servedNames: [my-sft, org/my-sft]
+        accelerator: {type: a10g}
+        context: {maxLength: 4096}
+    """)
+    target = Target(backend="local/small", model="small", max_context_tokens=4096)
+    for name in ("small", "my-sft", "org/my-sft"):
+        assert found.models[name].targets == (target,)
+
+
+def test_a_length_that_raw_arguments_set_is_not_claimed():
+    found = render("""
+    models:
+      - {name: llama-3-8b, accelerator: {type: a10g}, engine: {args: ["--max-model-len=999"]}}
+    """)
+    assert found.models["llama-3-8b"].targets[0].max_context_tokens is None
+
+
+def test_an_api_model_is_asked_for_by_its_name_and_by_its_providers_too():
+    found = render("""
+    providers:
+      - name: azure
+        type: azure-openai
+        baseURL: https://x.openai.azure.com/openai/v1
+        models: [{name: gpt-4o, upstream: my-deployment}]
+    """)
+    target = Target(backend="api/azure", model="my-deployment")
+    assert found.models["gpt-4o"].targets == found.models["azure/gpt-4o"].targets == (target,)
+
+
+def test_the_first_provider_of_a_name_has_it_and_the_others_are_asked_for_in_full():
+    found = render("""
+    providers:
+      - {name: openai, models: [{name: gpt-4o}]}
+      - {name: other, type: openai-compatible, baseURL: "http://x/v1", models: [{name: gpt-4o}]}
+    """)
+    assert found.models["gpt-4o"].targets[0].backend == "api/openai"
+    assert found.models["other/gpt-4o"].targets[0].backend == "api/other"
+
+
+def test_an_alias_keeps_its_order_and_forgets_what_is_not_there():
+    found = render("""
+    models: [{name: phi-4, accelerator: {type: l4}}]
+    providers: [{name: openai, models: [{name: gpt-4o}]}]
+    routing:
+      aliases:
+        - name: best
+          local: [phi-4]
+          api: [{provider: openai, model: gpt-4o}, {provider: later, model: big}]
+    """)
+    assert [target.backend for target in found.models["best"].targets] == [
+        "local/phi-4",
+        "api/openai",
+    ]
+
+
+def test_a_local_backend_is_the_engines_service():
+    backend = render(MINIMAL).backends["local/llama-3-8b"]
+    service = backend.service
+    assert service is not None
+    assert (service.namespace, service.name, service.port) == (
+        "ml",
+        "support-llama-3-8b-6b391556",
+        "http",
+    )
+    assert (backend.trust, backend.engine) == ("internal", "vllm")
+
+
+def test_a_known_provider_brings_its_address_and_its_key_is_a_file():
+    backend = render(MINIMAL).backends["api/openai"]
+    assert backend.urls == ("https://api.openai.com/v1",)
+    assert backend.api_key is not None
+    assert backend.api_key.file == "/etc/hybridinference/secrets/openai/api-key"
+    assert (backend.trust, backend.auth, backend.engine) == ("external", "bearer", "other")
+
+
+def test_azure_takes_its_key_in_a_header_of_its_own():
+    backend = provider(type="azure-openai", baseURL="https://x/openai/v1/")
+    assert (backend.auth, backend.urls) == ("api-key", ("https://x/openai/v1",))
+
+
+def test_a_provider_without_a_key_gets_none():
+    assert provider(type="openai-compatible", baseURL="http://x/v1").api_key is None
+
+
+def test_prices_are_those_of_the_upstream_model():
+    prices = {"inputUSD": "2.50", "outputUSD": "10", "cachedInputUSD": "1.25"}
+    backend = provider(
+        type="openai-compatible",
+        baseURL="http://x/v1",
+        models=[{"name": "big", "upstream": "big-2026", "prices": prices}],
+    )
+    price = backend.prices["big-2026"]
+    assert (price.input, price.output, price.cached_input) == (2.5, 10.0, 1.25)
+
+
+def test_anthropic_is_left_out_until_it_is_spoken():
+    found = render("providers: [{name: anthropic, models: [{name: claude}]}]")
+    assert found.models == {}
+    assert found.backends == {}
+
+
+def test_the_routing_becomes_the_policy():
+    policy = render(
+        MINIMAL
+        + """
+routing:
+  threshold: "0.7"
+  classifier: {type: slm, timeout: 500ms}
+  failover: {deadline: 30s, attempts: 2, breaker: {failures: 4, cooldown: 1m}}
+"""
+    ).policy
+    assert (policy.threshold, policy.deadline, policy.attempts) == (0.7, 30.0, 2)
+    assert (policy.breaker_failures, policy.classifier.timeout) == (4, 0.5)
+    assert policy.classifier.type == "slm"
+    assert policy.classifier.target is not None
+    assert policy.classifier.target.backend == "local/llama-3-8b"
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        pytest.param("embedded", "embedded", id="embedded as it is"),
+        pytest.param("none", "none", id="none as it is"),
+        pytest.param(
+            "cascade", "embedded", id="a cascade by what needs no model, until it is there"
+        ),
+    ],
+)
+def test_the_classifier_is(stated, expected):
+    found = render(f"{MINIMAL}routing: {{classifier: {{type: {stated}}}}}")
+    assert found.policy.classifier.type == expected
+
+
+@pytest.mark.parametrize("rule", ["keepLocal", "redact", "refuse"])
+def test_a_data_policy_that_cannot_be_kept_lets_nothing_leave(rule):
+    found = render(f"{MINIMAL}routing: {{dataPolicy: {{{rule}: [email]}}}}")
+    assert found.policy.local_only
+    assert "dataPolicy" in found.policy.local_only
+
+
+def test_an_empty_data_policy_asks_for_nothing():
+    assert render(MINIMAL + "routing: {dataPolicy: {}}").policy.local_only is None
+
+
+def test_client_keys_are_the_files_of_a_directory():
+    found = render(MINIMAL + "router: {clientKeys: {secretRef: {name: keys}}}")
+    assert found.keys is not None
+    assert found.keys.directory == "/etc/hybridinference/keys"
+    assert render(MINIMAL).keys is None
+
+
+def test_a_table_that_no_config_map_holds_is_a_problem_and_changes_nothing(monkeypatch):
+    monkeypatch.setattr(table, "MAX_BYTES", 1024)
+    after = plan(observed(), NOW)
+    assert after.apply == ()
+    (valid,) = (c for c in after.status["conditions"] if c["type"] == "Valid")
+    assert "the RouteTable has 1 KiB, above the limit of 1 KiB" in valid["message"]

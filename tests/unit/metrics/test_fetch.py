@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from hybrid_operator.metrics import fetch
+from hybrid_operator.metrics.fetch import Direct, FetchError
+
+
+@contextlib.asynccontextmanager
+async def answering(*parts: bytes, hang: bool = False):
+    """A pod on loopback that answers every request with these bytes, then closes or hangs."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            for part in parts:
+                writer.write(part)
+            await writer.drain()
+            if hang:
+                await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
+
+    asked: list[bytes] = []
+    ended = asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        async with fetch.client() as http:
+            port = server.sockets[0].getsockname()[1]
+            yield Direct(http), pod(port), asked
+        await ended.wait()
+
+
+def pod(port: int, name: str = "http", address: str = "127.0.0.1") -> dict[str, Any]:
+    ports = [{"name": name, "containerPort": port}]
+    return {
+        "metadata": {"name": "r", "namespace": "ns"},
+        "spec": {"containers": [{"name": "router", "ports": ports}]},
+        "status": {"podIP": address},
+    }
+
+
+OK = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
+
+
+async def test_a_pod_is_asked_for_its_metrics():
+    async with answering(OK, b"hinf 1\n") as (get, target, asked):
+        assert await get(target) == "hinf 1\n"
+    assert asked[0].startswith(b"GET /metrics HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        pytest.param(
+            [b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n"], "answered 503", id="not ready"
+        ),
+        pytest.param([b"SSH-2.0-OpenSSH\r\n"], ".", id="another protocol"),
+        pytest.param([], ".", id="a connection that is closed at once"),
+        pytest.param(
+            [b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"],
+            "answered 302",
+            id="a redirect, which is not followed",
+        ),
+        pytest.param([OK, b"x" * (fetch.MAX_BYTES + 1)], "longer than", id="a text without an end"),
+    ],
+)
+async def test_what_is_no_answer_is_an_error(parts, said):
+    async with answering(*parts) as (get, target, _):
+        with pytest.raises(FetchError, match=said):
+            await get(target)
+
+
+async def test_a_pod_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr(fetch, "DEADLINE_SECONDS", 0.05)
+    async with answering(OK, hang=True) as (get, target, _):
+        with pytest.raises(FetchError, match="no answer within"):
+            await get(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        pytest.param(pod(1, address=""), "no address yet", id="a pod without an address"),
+        pytest.param(pod(1, name="grpc"), "no container port named", id="a pod without the port"),
+        pytest.param(pod(1), ".", id="a port that nobody listens on"),
+    ],
+)
+async def test_a_pod_that_cannot_be_asked(target, said):
+    async with fetch.client() as http:
+        with pytest.raises(FetchError, match=said):
+            await Direct(http)(target)
+
+
+async def test_a_port_for_metrics_is_preferred():
+    async with answering(OK, b"hinf 1\n") as (get, target, _):
+        (container,) = target["spec"]["containers"]
+        container["ports"][0]["name"] = "metrics"
+        container["ports"].append({"name": "http", "containerPort": 1})
+        assert await get(target) == "hinf 1\n"

@@ -1,0 +1,1 @@
+"""The programs behind the Makefile: checks, the test run, set-up. Not part of the distribution."""
