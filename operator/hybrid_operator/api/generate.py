@@ -9,7 +9,9 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 import yaml
@@ -49,7 +51,10 @@ def artifacts() -> Mapping[str, str]:
     """
     definition = crd()
     manifest = yaml.safe_dump(definition, sort_keys=False, width=110, allow_unicode=True)
-    docs = reference.field_docs(inspect.getsource(table))
+    parts = [
+        import_module(part.name) for part in iter_modules(table.__path__, "hybrid_router.table.")
+    ]
+    docs = reference.field_docs("\n".join(inspect.getsource(part) for part in parts))
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **reference.described(table.json_schema(), docs),

@@ -1,9 +1,10 @@
 """HTTP proxies on the way to https backends: `CONNECT` (RFC 9110, 9.3.6), by the usual variables.
 
-`HTTPS_PROXY` names the proxy (`http://[user:password@]host:port`) and `NO_PROXY` what is asked
-without one: host names with everything below them, addresses, networks (`10.0.0.0/8`), each with or
-without a port, or `*`. Lower case names work as well. Plain http never goes through a proxy: it is
-what is used inside a cluster. Nor does the Kubernetes API, whose address a pod's environment names.
+`HTTPS_PROXY` names the proxy (`http://host:port`; `user:password@` may stand before the host) and
+`NO_PROXY` what is asked without one: host names with everything below them, addresses, networks
+(`10.0.0.0/8`), each with or without a port, or `*`. Lower case names work as well. Plain http never
+goes through a proxy: it is what is used inside a cluster. Nor does the Kubernetes API, whose
+address a pod's environment names.
 """
 
 from __future__ import annotations

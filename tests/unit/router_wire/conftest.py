@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import subprocess
+from typing import cast
 
 import pytest
 import uvloop
@@ -36,10 +37,10 @@ async def tls_port(certificate):
     context.load_cert_chain(certificate[1], certificate[0])
     context.set_alpn_protocols(["h2", "http/1.1"])
 
-    serving = set()
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader, writer):
-        serving.add(asyncio.current_task())
+        serving.add(cast("asyncio.Task[None]", asyncio.current_task()))
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 spoken = writer.get_extra_info("ssl_object").selected_alpn_protocol().encode()

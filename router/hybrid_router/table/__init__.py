@@ -1,0 +1,55 @@
+"""The RouteTable: what a router serves, as one JSON document.
+
+The operator writes it, the router reads it, and nothing in it belongs to Kubernetes: a table in a
+file is enough to run a router on a laptop. Unknown optional fields are ignored, so that an operator
+may be one release ahead of its routers; an unknown `version` is refused, and the router keeps the
+last good table.
+
+Secrets never stand in the table. They are named by file (a mounted Secret) or by environment
+variable, and read by the router alone.
+
+Units: seconds for times, bytes for sizes, USD per million tokens for prices.
+"""
+
+from hybrid_router.table.backends import (
+    Backend,
+    Capability,
+    Model,
+    Price,
+    Service,
+    Target,
+    Timeouts,
+)
+from hybrid_router.table.clients import Keys, Limits
+from hybrid_router.table.document import (
+    VERSION,
+    RouteTable,
+    content_hash,
+    decode,
+    encode,
+    json_schema,
+)
+from hybrid_router.table.policy import Classifier, Policy
+from hybrid_router.table.values import SecretRef, TableError
+
+__all__ = [
+    "VERSION",
+    "Backend",
+    "Capability",
+    "Classifier",
+    "Keys",
+    "Limits",
+    "Model",
+    "Policy",
+    "Price",
+    "RouteTable",
+    "SecretRef",
+    "Service",
+    "TableError",
+    "Target",
+    "Timeouts",
+    "content_hash",
+    "decode",
+    "encode",
+    "json_schema",
+]
