@@ -59,7 +59,9 @@ class KeyRing:
         if self._directory is None:
             return None
         if presented is None:
-            raise Unauthorized("a key is needed: send it as `Authorization: Bearer KEY`")
+            raise Unauthorized(
+                "a key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+            )
         digest = self._digest(presented)
         known, key_id = self._known.get(digest[:_PREFIX], (b"", ""))
         if hmac.compare_digest(known, digest):

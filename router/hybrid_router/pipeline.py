@@ -139,10 +139,12 @@ class Pipeline:
         Raises:
             ApiError: 401.
         """
-        presented: bytes | None = None
-        value = exchange.request.headers.get(b"authorization")
+        headers = exchange.request.headers
+        value = headers.get(b"authorization")
         if value is not None and value[:7].lower() == b"bearer ":
-            presented = value[7:].strip()
+            presented: bytes | None = value[7:].strip()
+        else:
+            presented = headers.get(b"x-api-key")  # as Anthropic's clients send it
         try:
             exchange.key_id = self._keys.check(presented)
         except Unauthorized as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hybrid_router.anthropic.errors import envelope as anthropic_envelope
 from hybrid_router.endpoints.health import Health
 from hybrid_router.endpoints.inference import Inference
 from hybrid_router.endpoints.models import PREFIX, Models
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hybrid_router.pipeline import Pipeline
     from hybrid_router.server.exchange import Exchange
 
+_MESSAGES = b"/v1/messages"
 _GET = (b"GET", b"HEAD")
 
 _SURFACES = {
@@ -52,6 +54,8 @@ class Routes:
             ApiError: 404, 405 or 401.
         """
         request = exchange.request
+        if request.path.startswith(_MESSAGES):
+            exchange.envelope = anthropic_envelope
         methods = self._paths.get(request.path)
         if methods is None:
             if not request.path.startswith(PREFIX) or request.path == PREFIX:

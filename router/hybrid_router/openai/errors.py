@@ -56,7 +56,7 @@ class ApiError(Exception):
         self.headers = headers
 
 
-def envelope(error: ApiError) -> bytes:
+def envelope(error: ApiError, request_id: str = "") -> bytes:  # noqa: ARG001  others show it
     """Return the JSON body: `{"error": {"message", "type", "param", "code"}}`."""
     return msgspec.json.encode(
         {

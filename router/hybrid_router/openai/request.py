@@ -12,6 +12,7 @@ import msgspec
 
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.openai.fields import RENAMED, VLLM_ONLY, VLLM_ONLY_STREAM_OPTIONS
+from hybrid_router.openai.form import HIDING_USAGE, PASSED, Form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,12 @@ _top = msgspec.json.Decoder(_Fields)
 _encode = msgspec.json.Encoder().encode
 
 _CONTENT: dict[Kind, str] = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
+PATHS: dict[Kind, str] = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+}
+"""Below a backend's base URL."""
 _MEDIA = (b";base64,", b'"data":"', b'"data": "')
 """What stands before base64: in data URLs, and in `input_audio` and `file` parts."""
 _ANSWER_LIMITS = ("max_completion_tokens", "max_tokens")
@@ -56,10 +63,12 @@ class Outgoing(msgspec.Struct, frozen=True):
     """A body for one backend."""
 
     body: bytes
+    path: str
+    """Below the backend's base URL."""
+    form: Form = PASSED
+    """How the answer is read."""
     dropped: tuple[str, ...] = ()
     """Fields that this backend does not know."""
-    hides_usage: bool = False
-    """The stream's usage was asked for by the router, and the client must not see it."""
 
 
 class Call:
@@ -140,21 +149,21 @@ class Call:
         changed: dict[str, Any] = {}
         if model != self.model:
             changed["model"] = model
-        hides_usage = self._ask_for_usage(changed)
+        path = PATHS[self.kind]
+        form = HIDING_USAGE if self._ask_for_usage(changed) else PASSED
         dropped: list[str] = []
         if backend.engine != "vllm":
             dropped = self._drop(changed)
         renames = RENAMED.get(backend.provider or "") if self.kind == "chat" else None
         if renames is not None and not renames.keys().isdisjoint(fields):
-            return Outgoing(
-                _renamed(fields, changed, dropped, renames), tuple(dropped), hides_usage
-            )
+            body = _renamed(fields, changed, dropped, renames)
+            return Outgoing(body, path, form, tuple(dropped))
         if not changed and not dropped:
-            return Outgoing(self.body)
+            return Outgoing(self.body, path)
         merged: dict[str, Any] = {**fields, **changed}
         for name in dropped:
             merged.pop(name, None)
-        return Outgoing(_encode(merged), tuple(dropped), hides_usage)
+        return Outgoing(_encode(merged), path, form, tuple(dropped))
 
     def _ask_for_usage(self, changed: dict[str, Any]) -> bool:
         """Ask for the usage of a stream; return whether the client had not."""

@@ -9,11 +9,15 @@ that only ended. Once something generated has passed, whole blocks of events pas
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from hybrid_router.openai.answer import Usage, lenient_usage
+from hybrid_router.openai.errors import error_event
+
+if TYPE_CHECKING:
+    from hybrid_router.openai.errors import ApiError
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_HELD_BYTES = 1024 * 1024
@@ -125,6 +129,10 @@ class Filter:
             self.events += data.count(b"\n\n")
             return data
         return self._feed_events(data)
+
+    def broken(self, error: ApiError) -> bytes:
+        """Return the event that ends a stream which cannot go on."""
+        return error_event(error)
 
     def _feed_events(self, data: bytes) -> bytes:
         events, self._rest = split(self._rest + data if self._rest else data)

@@ -11,6 +11,7 @@ from hybrid_router.openai.errors import ApiError, envelope
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from hybrid_router.server.connection import Connection
     from hybrid_router.server.request import Request
@@ -39,6 +40,7 @@ class Exchange:
     """A request and the way to answer it: `reply`, or `start`, `send` any number, `finish`.
 
     Attributes:
+        envelope: makes the body of an error, in the form of the surface that was called.
         flow: told when the client reads too slowly; set it before `start`.
         key_id: of the client's key.
         reserved: bytes of the body that count against the server's limit.
@@ -50,8 +52,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_chunked", "_connection", "began", "close", "counted", "endpoint", "finished", "flow",
-        "key_id", "request", "request_id", "reserved", "status", "task",
+        "_chunked", "_connection", "began", "close", "counted", "endpoint", "envelope", "finished",
+        "flow", "key_id", "request", "request_id", "reserved", "status", "task",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, request: Request, request_id: str) -> None:
@@ -62,6 +64,7 @@ class Exchange:
         self.began = time.monotonic()
         self.close = not request.keep_alive
         self.endpoint: Endpoint
+        self.envelope: Callable[[ApiError, str], bytes] = envelope
         self.counted = False
         self.finished = False
         self.flow: Flow | None = None
@@ -119,7 +122,7 @@ class Exchange:
             return
         lines = [headers, JSON]
         lines += [b"%s: %s\r\n" % field for field in error.headers]
-        self.reply(error.status, b"".join(lines), envelope(error))
+        self.reply(error.status, b"".join(lines), self.envelope(error, self.request_id))
 
     def cut(self) -> None:
         """Break the connection off, so that nobody takes the answer for complete."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hybrid_router.openai.answer import NotAnAnswerError, Usage, is_context_length, read_usage
+from hybrid_router.openai.answer import NotAnAnswerError, Usage, is_context_length
 from hybrid_router.openai.request import BYTES_PER_TOKEN
 from hybrid_router.ticker import NEVER, Ticker
 from hybrid_router.upstream.errors import (
@@ -25,6 +25,7 @@ from hybrid_router.upstream.errors import (
 )
 
 if TYPE_CHECKING:
+    from hybrid_router.openai.form import Form
     from hybrid_router.server.exchange import Flow
     from hybrid_router.upstream.pool import Origin
     from hybrid_router.upstream.wire import Headers, Wire
@@ -44,7 +45,10 @@ _PASSED = frozenset(
         b"retry-after-ms",
     }
 )
-"""A backend's header fields that the client gets, beside `x-ratelimit-*`."""
+"""A backend's header fields that the client gets, beside its rate limits."""
+_PASSED_OF_TRANSLATED = _PASSED - {b"content-encoding", b"content-type"}
+_JSON = b"content-type: application/json\r\n"
+_RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 
 
 class Downstream(Protocol):
@@ -143,11 +147,13 @@ class Attempt:
     """What is common to streamed and whole answers: it collects, and it watches the clock."""
 
     __slots__ = (
-        "_client", "_clocks", "_ended", "_error_status", "_headers", "_parts", "_prefix", "_sent",
-        "_size", "_status", "_ticker", "_wire", "deadline",
+        "_client", "_clocks", "_ended", "_form", "_headers", "_parts", "_prefix", "_sent", "_size",
+        "_status", "_ticker", "_wire", "deadline",
     )  # fmt: skip
 
-    def __init__(self, client: Downstream, prefix: bytes, clocks: Clocks, ticker: Ticker) -> None:
+    def __init__(
+        self, client: Downstream, prefix: bytes, clocks: Clocks, ticker: Ticker, form: Form
+    ) -> None:
         """Prepare an attempt.
 
         Args:
@@ -155,8 +161,10 @@ class Attempt:
             prefix: header lines that go before the backend's own.
             clocks: its limits.
             ticker: watches them.
+            form: reads the answer.
         """
         self._client = client
+        self._form = form
         self._prefix = prefix
         self._clocks = clocks
         self._ticker = ticker
@@ -254,11 +262,17 @@ class Attempt:
         if not self._ended.done():
             self._ended.set_result(ended)
 
-    def _head_lines(self) -> bytes:
-        """Return the client's header lines: ours, then what passes of the backend's."""
-        lines = [self._prefix]
+    def _head_lines(self, own: bytes = _JSON) -> bytes:
+        """Return the client's header lines: ours, then what passes of the backend's.
+
+        Args:
+            own: the type of what the router writes, for a form that does not pass.
+        """
+        lines, passed = [self._prefix], _PASSED
+        if not self._form.passes:
+            lines, passed = [self._prefix, own], _PASSED_OF_TRANSLATED
         for name, value in self._headers.items():
-            if name in _PASSED or name.startswith(b"x-ratelimit-"):
+            if name in passed or name.startswith(_RATE_LIMITS):
                 lines += (name, b": ", value, b"\r\n")
         return b"".join(lines)
 
@@ -268,27 +282,22 @@ class Attempt:
         return 0
 
     def pass_on(self, ended: Ended) -> None:
-        """Give the client an error of the backend's as it is."""
-        self._client.reply(ended.status, self._head_lines(), ended.body)
+        """Give the client an error of the backend's: as it is, or in the client's own form."""
+        body = self._form.error(ended.status, ended.body)
+        self._client.reply(ended.status, self._head_lines(), body)
 
 
 class Whole(Attempt):
     """An answer in one piece. Up to 4 MiB it is held, so that one cut off can be tried again."""
 
-    __slots__ = ("_delivers", "_flowing")
+    __slots__ = ("_flowing", "delivers")
 
     def __init__(
-        self,
-        client: Downstream,
-        prefix: bytes,
-        clocks: Clocks,
-        ticker: Ticker,
-        *,
-        delivers: bool = True,
+        self, client: Downstream, prefix: bytes, clocks: Clocks, ticker: Ticker, form: Form
     ) -> None:
         """Prepare it; without `delivers` the caller makes the client's answer of the body."""
-        super().__init__(client, prefix, clocks, ticker)
-        self._delivers = delivers
+        super().__init__(client, prefix, clocks, ticker, form)
+        self.delivers = True
         self._flowing = False
 
     def data(self, data: bytes) -> None:  # noqa: D102  Sink
@@ -309,11 +318,11 @@ class Whole(Attempt):
             self._settle(body)
             return
         try:
-            usage = None if self._encoded() else read_usage(body)
+            body, usage = (body, None) if self._passes_unread() else self._form.whole(body)
         except NotAnAnswerError as error:
             self._finish(Ended(self._status, failure=_broken(self._status, str(error))))
             return
-        if self._delivers:
+        if self.delivers:
             self._client.reply(self._status, self._head_lines(), body)
         elapsed = time.monotonic() - self._sent
         self._finish(Ended(self._status, usage=usage, first_token=elapsed, body=body))
@@ -330,13 +339,20 @@ class Whole(Attempt):
         """Estimated from the length of a complete answer."""
         return self._size // BYTES_PER_TOKEN if 200 <= self._status < 300 else 0  # noqa: PLR2004
 
-    def _encoded(self) -> bool:
+    def _passes_unread(self) -> bool:
+        """Whether the answer is compressed, and a client that reads it gets it so."""
+        if not self._form.passes:
+            return False
         coding = self._headers.get(b"content-encoding")
         return coding is not None and coding.lower() != b"identity"
 
+    @property
+    def _may_flow(self) -> bool:
+        return self.delivers and self._form.passes and 200 <= self._status < 300  # noqa: PLR2004
+
     def _overflow(self) -> None:
         """Commit: an answer this large flows through."""
-        if not 200 <= self._status < 300 or not self._delivers:  # noqa: PLR2004  success
+        if not self._may_flow:
             super()._overflow()
             return
         self._flowing = True
@@ -368,7 +384,7 @@ def _of_status(status: int, body: bytes, headers: Headers) -> Failure | None:
         return Failure(Cause.REDIRECT, "it redirects, and redirects are not followed", status)
     if status in {401, 403}:
         return Failure(Cause.REFUSED_KEY, f"it refused the router's key ({status})", status)
-    if status in {429, 503}:
+    if status in {429, 503, 529}:  # 529: Anthropic is overloaded
         after = _retry_after(headers)
         return Failure(Cause.OVERLOADED, f"it is overloaded ({status})", status, after)
     if status == 408 or status >= 500:  # noqa: PLR2004  Request Timeout, server errors

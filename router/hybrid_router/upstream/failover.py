@@ -13,7 +13,7 @@ from hybrid_router.discovery.secrets import SecretMissing
 from hybrid_router.table import Policy
 from hybrid_router.upstream.attempt import Attempt, Cause, Clocks, Downstream, Ended, Whole
 from hybrid_router.upstream.budget import RetryBudget
-from hybrid_router.upstream.outgoing import PATHS, passed_headers, post
+from hybrid_router.upstream.outgoing import passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
 
@@ -206,7 +206,7 @@ class Failover:
         job.attempts += 1
         outgoing = call.outgoing(target.model, backend)
         tls = replica.tls
-        origin, path = self._upstream.target(replica.url + PATHS[call.kind], tls)
+        origin, path = self._upstream.target(replica.url + outgoing.path, tls)
         passed = passed_headers(job.headers, job.request_id, internal=backend.trust == "internal")
         request = post(origin, path, outgoing.body, passed, authorization, stream=call.stream)
         attempt = self._make(job, backend, outgoing)
@@ -245,8 +245,10 @@ class Failover:
         )
         prefix = job.lines = job.prefix(job, backend, outgoing)
         if job.call.stream:
-            return Relay(job.client, prefix, clocks, self._ticker, hides_usage=outgoing.hides_usage)
-        return Whole(job.client, prefix, clocks, self._ticker, delivers=job.delivers)
+            return Relay(job.client, prefix, clocks, self._ticker, outgoing.form)
+        whole = Whole(job.client, prefix, clocks, self._ticker, outgoing.form)
+        whole.delivers = job.delivers
+        return whole
 
     def _account(self, job: Job, target: Target, attempt: Attempt, ended: Ended | None) -> None:
         """Count an attempt's tokens: as the backend says, else as they were relayed."""

@@ -13,14 +13,7 @@ from hybrid_router.upstream.pool import USER_AGENT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hybrid_router.openai.request import Kind
     from hybrid_router.upstream.pool import Origin
-
-PATHS: Mapping[Kind, str] = {
-    "chat": "/chat/completions",
-    "completions": "/completions",
-    "embeddings": "/embeddings",
-}
 
 _INTERNAL = (b"traceparent", b"tracestate")
 _EXTERNAL = (b"openai-beta",)

@@ -5,48 +5,26 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from hybrid_router.openai.errors import ApiError, error_event
-from hybrid_router.openai.sse import Filter
-from hybrid_router.upstream.attempt import TAIL_SECONDS, Attempt, Clocks, Downstream, Ended, _broken
+from hybrid_router.openai.errors import ApiError
+from hybrid_router.upstream.attempt import TAIL_SECONDS, Attempt, Ended, _broken
 
 if TYPE_CHECKING:
-    from hybrid_router.ticker import Ticker
     from hybrid_router.upstream.errors import UpstreamError
     from hybrid_router.upstream.wire import Headers
 
 _EVENT_STREAM = b"text/event-stream"
+_EVENTS = b"content-type: text/event-stream\r\n"
 _NO_CACHE = b"cache-control: no-cache\r\n"
 
 
 class Relay(Attempt):
     """Holds a stream back up to the commit boundary, then lets it through."""
 
-    __slots__ = ("_filter", "_first_token", "_hides_usage", "_over", "_streams")
-
-    def __init__(
-        self,
-        client: Downstream,
-        prefix: bytes,
-        clocks: Clocks,
-        ticker: Ticker,
-        *,
-        hides_usage: bool,
-    ) -> None:
-        """Prepare it.
-
-        Args:
-            client: gets the stream.
-            prefix: header lines that go before the backend's own.
-            clocks: its limits.
-            ticker: watches them.
-            hides_usage: the router asked for the usage, the client did not.
-        """
-        self._hides_usage = hides_usage
-        super().__init__(client, prefix, clocks, ticker)
+    __slots__ = ("_filter", "_first_token", "_over", "_streams")
 
     def _reset(self) -> None:
         super()._reset()
-        self._filter = Filter(hides_usage=self._hides_usage)
+        self._filter = self._form.stream()
         self._first_token: float | None = None
         self._streams = False  # the answer is a stream of events, and no error
         self._over = False  # the client has all of it
@@ -105,7 +83,7 @@ class Relay(Attempt):
     def _commit(self, now: float) -> None:
         self._first_token = now - self._sent
         self._client.flow = self
-        self._client.start(self._status, self._head_lines() + _NO_CACHE)
+        self._client.start(self._status, self._head_lines(_EVENTS) + _NO_CACHE)
 
     def _complete(self) -> None:
         """Let the client go; the connection may still have its last bytes to read."""
@@ -124,7 +102,7 @@ class Relay(Attempt):
     def _break(self) -> None:
         """End what the client has begun to read, so that it cannot pass for complete."""
         if not self._filter.told:
-            self._client.send(error_event(_BROKEN_STREAM))
+            self._client.send(self._filter.broken(_BROKEN_STREAM))
         self._client.finish()
         self._finish(self._result(broken=True))
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.openai.fields import VLLM_ONLY
+from hybrid_router.openai.form import HIDING_USAGE, PASSED
 from hybrid_router.openai.request import parse
 from hybrid_router.openai.simple import parse_simple
 from hybrid_router.table import Backend
@@ -169,7 +170,7 @@ def test_the_usage_of_a_stream(options, sent, hides):
         fields["stream_options"] = options
     outgoing = parse("chat", json.dumps(fields).encode()).outgoing("m", VLLM)
     assert json.loads(outgoing.body)["stream_options"] == sent
-    assert outgoing.hides_usage is hides
+    assert outgoing.form is (HIDING_USAGE if hides else PASSED)
 
 
 def test_continuous_usage_is_vllms_own_and_dropped_elsewhere():
