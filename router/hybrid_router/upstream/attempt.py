@@ -35,18 +35,11 @@ MAX_HELD_BYTES = 4 * 1024 * 1024
 TAIL_SECONDS = 2.0
 """How long a connection may take to end a message whose content is complete."""
 
-_PASSED = frozenset(
-    {
-        b"content-encoding",
-        b"content-type",
-        b"openai-processing-ms",
-        b"openai-version",
-        b"retry-after",
-        b"retry-after-ms",
-    }
+_PASSED_OF_TRANSLATED = frozenset(
+    b"openai-processing-ms openai-version retry-after retry-after-ms".split()
 )
+_PASSED = _PASSED_OF_TRANSLATED | {b"content-encoding", b"content-type"}
 """A backend's header fields that the client gets, beside its rate limits."""
-_PASSED_OF_TRANSLATED = _PASSED - {b"content-encoding", b"content-type"}
 _JSON = b"content-type: application/json\r\n"
 _RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 
