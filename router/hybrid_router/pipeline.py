@@ -25,8 +25,8 @@ from hybrid_router.openai.errors import ApiError
 from hybrid_router.openai.request import invalid
 from hybrid_router.telemetry.access import Access
 from hybrid_router.ticker import Ticker
-from hybrid_router.upstream.attempt import Cause
 from hybrid_router.upstream.failover import Failover, Job
+from hybrid_router.upstream.failures import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -116,6 +116,8 @@ class Failover(Spec):
     """Most attempts per request. Defaults to 3."""
     breaker: Breaker | None = None
     """When a replica is left alone."""
+    resume: bool | None = None
+    """Whether a local stream whose replica dies goes on at another one. Defaults to true."""
 
 
 def _disjoint(

@@ -224,6 +224,7 @@ def _policy(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Policy:
         deadline=_seconds(failover.deadline if failover else None, _DEFAULT.deadline),
         attempts=(failover.attempts if failover else None) or _DEFAULT.attempts,
         breaker_failures=(breaker.failures if breaker else None) or _DEFAULT.breaker_failures,
+        resume=failover is None or failover.resume is not False,
         local_only=local_only(spec),
     )
 

@@ -96,6 +96,16 @@ class Call:
         self._limit = _answer_limit(fields) if kind != "embeddings" else 0
 
     @property
+    def fields(self) -> Mapping[str, msgspec.Raw]:
+        """The top level of the body, its values as they came."""
+        return self._fields
+
+    @property
+    def limit(self) -> int | None:
+        """The longest answer that the client explicitly asks for, in tokens; None without."""
+        return self._limit
+
+    @property
     def answer_tokens(self) -> int:
         """The longest answer that the client asks for, or a guess."""
         return DEFAULT_ANSWER_TOKENS if self._limit is None else self._limit
@@ -143,12 +153,20 @@ class Call:
             found |= _media(typed(fields["messages"], list[_Message], "messages"))
         return frozenset(found)
 
-    def outgoing(self, model: str, backend: Backend) -> Outgoing:
-        """Return the body for a backend, which is the client's own where nothing changes."""
+    def outgoing(self, model: str, backend: Backend, *, with_ids: bool = False) -> Outgoing:
+        """Return the body for a backend, which is the client's own where nothing changes.
+
+        Args:
+            model: the name that the backend knows.
+            backend: its dialect decides what is dropped and renamed.
+            with_ids: ask for the token ids of a stream; only vLLM knows them.
+        """
         fields = self._fields
         changed: dict[str, Any] = {}
         if model != self.model:
             changed["model"] = model
+        if with_ids:
+            changed["return_token_ids"] = True
         path = PATHS[self.kind]
         form = HIDING_USAGE if self._ask_for_usage(changed) else PASSED
         dropped: list[str] = []

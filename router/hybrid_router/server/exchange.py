@@ -101,6 +101,12 @@ class Exchange:
         if self.flow is not None and self._connection.congested:
             self.flow.pause()
 
+    def attach(self, flow: Flow) -> None:
+        """Let another producer go on with an answer that has begun."""
+        self.flow = flow
+        if self._connection.congested:
+            flow.pause()
+
     def send(self, data: bytes) -> None:
         """Send a part of the body."""
         if self._chunked:

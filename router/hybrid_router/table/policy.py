@@ -34,6 +34,8 @@ class Policy(Part, frozen=True):
     """A request as a whole."""
     breaker_failures: Annotated[int, Meta(ge=1)] = 5
     """Failures in a row that open a replica's circuit breaker."""
+    resume: bool = True
+    """Continue a local stream that breaks on another replica, by its token ids (vLLM only)."""
     local_only: str | None = None
     """A reason why nothing may leave the cluster (a data policy that this release cannot scan for).
     External targets then do not exist for any request: it fails closed."""

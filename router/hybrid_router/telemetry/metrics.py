@@ -156,6 +156,10 @@ class Metrics:
             child = self._ttft_children[backend] = self._ttft.labels(backend)
         child.observe(seconds)
 
+    def resumed(self, backend: str, *, continued: bool) -> None:
+        """Count a broken stream that could be continued by its token ids, and whether it was."""
+        self._state.broken_streams.labels(backend, "continued" if continued else "given-up").inc()
+
     # What the registry reports.
 
     def table(self, table: RouteTable, table_hash: str) -> None:
@@ -218,6 +222,12 @@ class _State:
             "hinf_router_backend_last_status",
             "Always 1; status is what the last attempt ended with: an HTTP status, or its outcome.",
             ("backend", "status"),
+            registry=own,
+        )
+        self.broken_streams = Counter(
+            "hinf_router_broken_streams",
+            "Local streams that broke after their first token: continued elsewhere, or given up.",
+            ("backend", "outcome"),
             registry=own,
         )
         self._backends: frozenset[str] = frozenset()

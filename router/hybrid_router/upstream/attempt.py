@@ -7,22 +7,16 @@ made. `Ended.failure` is set then. After it, the client has an answer, or one th
 from __future__ import annotations
 
 import asyncio
-import enum
 import time
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hybrid_router.openai.answer import NotAnAnswerError, Usage, is_context_length
+from hybrid_router.openai.answer import NotAnAnswerError, Usage
 from hybrid_router.openai.request import BYTES_PER_TOKEN
 from hybrid_router.ticker import NEVER, Ticker
-from hybrid_router.upstream.errors import (
-    ConnectFailed,
-    ProtocolBroken,
-    Stale,
-    TimedOut,
-    UpstreamError,
-)
+from hybrid_router.upstream.errors import ProtocolBroken, Stale, TimedOut, UpstreamError
+from hybrid_router.upstream.failures import Failure, broken, of_error, of_status
 
 if TYPE_CHECKING:
     from hybrid_router.openai.form import Form
@@ -61,43 +55,11 @@ class Downstream(Protocol):
     def finish(self) -> None:
         """End the answer."""
 
+    def attach(self, flow: Flow) -> None:
+        """Let another go on with an answer that has begun."""
+
     def cut(self) -> None:
         """Break the answer off."""
-
-
-class Cause(enum.Enum):
-    """Why an attempt failed before the commit boundary."""
-
-    CONNECT = "connect"
-    """Nothing was sent: trying again costs the backend nothing."""
-    TIMEOUT = "timeout"
-    BROKEN = "broken"
-    """The connection broke, or what came is no answer."""
-    REDIRECT = "redirect"
-    REFUSED_KEY = "refused-key"
-    """401 or 403: the router's own key, none of the client's business."""
-    OVERLOADED = "overloaded"
-    """429 or 503."""
-    SERVER_ERROR = "server-error"
-    """408 or 5xx."""
-    TOO_LONG = "too-long"
-    """The prompt exceeds this model's context."""
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """An attempt that failed before the commit boundary.
-
-    Attributes:
-        cause: what happened.
-        text: the same for people; names no host and quotes no answer.
-        status: what the backend answered, or 0.
-        retry_after: seconds, as the backend said.
-    """
-
-    cause: Cause
-    text: str
-    status: int = 0
-    retry_after: float | None = None
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -106,7 +68,8 @@ class Ended(msgspec.Struct, frozen=True):
     Attributes:
         status: what the backend answered; 0 if it did not.
         failure: it failed before the commit boundary, and the client has seen nothing.
-        broken: it failed after the commit boundary, and the client has been told.
+        broken: it failed after the commit boundary. The client has been told, unless it is
+        unfinished: the client waits for the rest, which another replica may bring.
         usage: as the backend said.
         events: let through to the client; about one token each.
         first_token: seconds from sending to the commit boundary.
@@ -117,6 +80,7 @@ class Ended(msgspec.Struct, frozen=True):
     status: int
     failure: Failure | None = None
     broken: bool = False
+    unfinished: bool = False
     usage: Usage | None = None
     events: int = 0
     first_token: float | None = None
@@ -140,8 +104,8 @@ class Attempt:
     """What is common to streamed and whole answers: it collects, and it watches the clock."""
 
     __slots__ = (
-        "_client", "_clocks", "_ended", "_form", "_headers", "_parts", "_prefix", "_sent", "_size",
-        "_status", "_ticker", "_wire", "deadline",
+        "_client", "_clocks", "_ended", "_headers", "_parts", "_prefix", "_sent", "_size",
+        "_status", "_ticker", "_wire", "deadline", "form",
     )  # fmt: skip
 
     def __init__(
@@ -157,7 +121,7 @@ class Attempt:
             form: reads the answer.
         """
         self._client = client
-        self._form = form
+        self.form = form
         self._prefix = prefix
         self._clocks = clocks
         self._ticker = ticker
@@ -186,7 +150,7 @@ class Attempt:
                 await origin.connect(max(0.001, min(self._clocks.connect, left))), request
             )
         except UpstreamError as error:
-            return Ended(self._status, failure=_of_error(error))
+            return Ended(self._status, failure=of_error(error))
 
     async def _ask(self, wire: Wire, request: bytes) -> Ended:
         self._wire = wire
@@ -246,9 +210,9 @@ class Attempt:
         """Judge a complete answer that is not a success."""
         status = self._status
         if status < 300:  # noqa: PLR2004  2xx that carries no answer
-            self._finish(Ended(status, failure=_broken(status, "it answered without an answer")))
+            self._finish(Ended(status, failure=broken(status, "it answered without an answer")))
             return
-        failure = _of_status(status, body, self._headers)
+        failure = of_status(status, body, self._headers)
         self._finish(Ended(status, failure=failure, body=body))
 
     def _finish(self, ended: Ended) -> None:
@@ -262,7 +226,7 @@ class Attempt:
             own: the type of what the router writes, for a form that does not pass.
         """
         lines, passed = [self._prefix], _PASSED
-        if not self._form.passes:
+        if not self.form.passes:
             lines, passed = [self._prefix, own], _PASSED_OF_TRANSLATED
         for name, value in self._headers.items():
             if name in passed or name.startswith(_RATE_LIMITS):
@@ -276,7 +240,7 @@ class Attempt:
 
     def pass_on(self, ended: Ended) -> None:
         """Give the client an error of the backend's: as it is, or in the client's own form."""
-        body = self._form.error(ended.status, ended.body)
+        body = self.form.error(ended.status, ended.body)
         self._client.reply(ended.status, self._head_lines(), body)
 
 
@@ -311,9 +275,9 @@ class Whole(Attempt):
             self._settle(body)
             return
         try:
-            body, usage = (body, None) if self._passes_unread() else self._form.whole(body)
+            body, usage = (body, None) if self._passes_unread() else self.form.whole(body)
         except NotAnAnswerError as error:
-            self._finish(Ended(self._status, failure=_broken(self._status, str(error))))
+            self._finish(Ended(self._status, failure=broken(self._status, str(error))))
             return
         if self.delivers:
             self._client.reply(self._status, self._head_lines(), body)
@@ -334,14 +298,14 @@ class Whole(Attempt):
 
     def _passes_unread(self) -> bool:
         """Whether the answer is compressed, and a client that reads it gets it so."""
-        if not self._form.passes:
+        if not self.form.passes:
             return False
         coding = self._headers.get(b"content-encoding")
         return coding is not None and coding.lower() != b"identity"
 
     @property
     def _may_flow(self) -> bool:
-        return self.delivers and self._form.passes and 200 <= self._status < 300  # noqa: PLR2004
+        return self.delivers and self.form.passes and 200 <= self._status < 300  # noqa: PLR2004
 
     def _overflow(self) -> None:
         """Commit: an answer this large flows through."""
@@ -355,43 +319,3 @@ class Whole(Attempt):
         self._client.send(b"".join(self._parts))
         self._parts.clear()
         self.deadline = min(time.monotonic() + self._clocks.idle, self._clocks.end_by)
-
-
-def _of_error(error: UpstreamError) -> Failure:
-    if isinstance(error, ConnectFailed):
-        return Failure(Cause.CONNECT, "it could not be reached")
-    if isinstance(error, TimedOut):
-        return Failure(Cause.TIMEOUT, "it did not answer in time")
-    if isinstance(error, ProtocolBroken):
-        return Failure(Cause.BROKEN, "its answer is not understood")
-    return Failure(Cause.BROKEN, "the connection broke")
-
-
-def _broken(status: int, text: str) -> Failure:
-    return Failure(Cause.BROKEN, text, status)
-
-
-def _of_status(status: int, body: bytes, headers: Headers) -> Failure | None:
-    """Return why another backend should be tried, or None if the client caused the error."""
-    if status < 400:  # noqa: PLR2004  3xx
-        return Failure(Cause.REDIRECT, "it redirects, and redirects are not followed", status)
-    if status in {401, 403}:
-        return Failure(Cause.REFUSED_KEY, f"it refused the router's key ({status})", status)
-    if status in {429, 503, 529}:  # 529: Anthropic is overloaded
-        after = _retry_after(headers)
-        return Failure(Cause.OVERLOADED, f"it is overloaded ({status})", status, after)
-    if status == 408 or status >= 500:  # noqa: PLR2004  Request Timeout, server errors
-        return Failure(Cause.SERVER_ERROR, f"it failed ({status})", status, _retry_after(headers))
-    if status in {400, 413} and is_context_length(body):
-        return Failure(Cause.TOO_LONG, "the prompt exceeds its context", status)
-    return None
-
-
-def _retry_after(headers: Headers) -> float | None:
-    """Return `Retry-After` in seconds; dates are not used by LLM APIs and count as nothing."""
-    value = headers.get(b"retry-after")
-    try:
-        seconds = float(value) if value is not None else None
-    except ValueError:
-        return None
-    return seconds if seconds is not None and 0 <= seconds < 86_400 else None  # noqa: PLR2004  a day

@@ -6,16 +6,18 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hybrid_router.core.breaker import Outcome
-from hybrid_router.discovery.secrets import SecretMissing
+from hybrid_router.openai.continuation import continuation, resumable
 from hybrid_router.table import Policy
-from hybrid_router.upstream.attempt import Attempt, Cause, Clocks, Downstream, Ended, Whole
+from hybrid_router.upstream.attempt import Attempt, Clocks, Downstream, Ended, Whole
 from hybrid_router.upstream.budget import RetryBudget
+from hybrid_router.upstream.failures import Cause
 from hybrid_router.upstream.outgoing import passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
+from hybrid_router.upstream.resume import Continuation, Resumable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
@@ -83,6 +85,14 @@ class Job:
         return self.attempts >= self.policy.attempts or time.monotonic() >= self.deadline
 
 
+class _Place(NamedTuple):
+    """Where an attempt is made."""
+
+    target: Target
+    pool: Pool
+    replica: Replica
+
+
 class Failover:
     """Makes attempts, and accounts for each.
 
@@ -114,12 +124,14 @@ class Failover:
             found = self._next(job) or await self._again(job)
             if found is None:
                 return False
-            attempt = await self._attempt(job, *found)
+            attempt = await self._attempt(job, found)
             if attempt is None:
                 continue
             ended = job.last
             if ended is not None and ended.failure is None:
-                if ended.body and not 200 <= ended.status < 300:  # noqa: PLR2004  success
+                if ended.unfinished and isinstance(attempt, Resumable):
+                    await self._continue(job, attempt, found)
+                elif ended.body and not 200 <= ended.status < 300:  # noqa: PLR2004  success
                     attempt.pass_on(ended)
                 return True
             if self._is_final(job, attempt):
@@ -135,7 +147,7 @@ class Failover:
             seconds = max(seconds, self._pace(name).limit(timeouts, job.call.answer_tokens))
         job.deadline = job.began + seconds
 
-    def _next(self, job: Job) -> tuple[Target, Pool, Replica] | None:
+    def _next(self, job: Job) -> _Place | None:
         """Return the next replica to try: of the same target, while enough attempts are left."""
         now = time.monotonic()
         left = job.policy.attempts - job.attempts
@@ -151,10 +163,10 @@ class Failover:
             if not same:
                 self._budget(target.backend).request(now)
             job.at = index
-            return target, pool, replica
+            return _Place(target, pool, replica)
         return None
 
-    async def _again(self, job: Job) -> tuple[Target, Pool, Replica] | None:
+    async def _again(self, job: Job) -> _Place | None:
         """Return the last replica once more where nothing else is left and that may help."""
         failure = job.last.failure if job.last is not None else None
         target = job.target
@@ -165,7 +177,7 @@ class Failover:
         await asyncio.sleep(random.uniform(*BACKOFF_SECONDS))  # noqa: S311  no secret
         pool = self._registry.pool(target.backend)
         replica = None if job.exhausted else self._pick(pool, time.monotonic(), ())
-        return (target, pool, replica) if replica is not None else None
+        return _Place(target, pool, replica) if replica is not None else None
 
     def _pick(self, pool: Pool, now: float, tried: Container[str]) -> Replica | None:
         """Return a replica, unless a table that came since the decision forbids its pool."""
@@ -192,30 +204,37 @@ class Failover:
         attempt.pass_on(ended)
         return True
 
-    async def _attempt(
-        self, job: Job, target: Target, pool: Pool, replica: Replica
-    ) -> Attempt | None:
+    async def _attempt(self, job: Job, place: _Place) -> Attempt | None:
         """Make one attempt; None if it could not even begin."""
-        call, backend = job.call, pool.backend
+        call, target, backend = job.call, place.target, place.pool.backend
         job.target, job.backend = target, backend
-        job.tried.add(replica.url)
-        try:
-            authorization = pool.auth_header()
-        except SecretMissing:
+        job.tried.add(place.replica.url)
+        if place.pool.secret_missing:
             return None
         job.attempts += 1
-        outgoing = call.outgoing(target.model, backend)
-        tls = replica.tls
-        origin, path = self._upstream.target(replica.url + outgoing.path, tls)
-        passed = passed_headers(job.headers, job.request_id, internal=backend.trust == "internal")
-        request = post(origin, path, outgoing.body, passed, authorization, stream=call.stream)
-        attempt = self._make(job, backend, outgoing)
+        armed = self._arms(job, target, place.pool)
+        outgoing = call.outgoing(target.model, backend, with_ids=armed)
+        attempt = self._make(job, backend, outgoing, armed=armed)
+        ended = await self._carry_out(job, place, attempt, outgoing.path, outgoing.body)
+        if ended.failure is not None:
+            job.failed.append(target.backend)
+        return attempt
+
+    async def _carry_out(
+        self, job: Job, place: _Place, attempt: Attempt, path: str, body: bytes
+    ) -> Ended:
+        """Send a request, wait for its end, and account for it."""
+        call, (target, pool, replica) = job.call, place
+        origin, full_path = self._upstream.target(replica.url + path, replica.tls)
+        internal = pool.backend.trust == "internal"
+        passed = passed_headers(job.headers, job.request_id, internal=internal)
+        request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
         tokens = call.prompt_tokens + call.answer_tokens
         replica.acquire(tokens)
         outcome, after = Outcome.CANCELLED, None
         ended: Ended | None = None
         try:
-            ended = await attempt.run(origin, request)
+            ended = job.last = await attempt.run(origin, request)
             outcome, after = _outcome(ended)
         finally:
             replica.release(tokens, outcome, time.monotonic(), after)
@@ -223,32 +242,77 @@ class Failover:
                 target.backend, outcome, (ended.status or None) if ended is not None else None
             )
             self._account(job, target, attempt, ended)
-        job.last = ended
-        if ended.failure is not None:
-            job.failed.append(target.backend)
-        return attempt
+        return ended
 
-    def _make(self, job: Job, backend: Backend, outgoing: Outgoing) -> Attempt:
+    def _arms(self, job: Job, target: Target, pool: Pool) -> bool:
+        """Return whether a stream's token ids are kept, so that it can outlive its replica."""
+        return (
+            job.call.stream
+            and job.policy.resume
+            and pool.backend.engine == "vllm"
+            and pool.backend.trust == "internal"
+            and len(pool.replicas) > 1
+            and resumable(job.call, target)
+        )
+
+    async def _continue(self, job: Job, broken: Resumable, place: _Place) -> None:
+        """Bring a broken stream to its end by other replicas; else tell the client that it broke.
+
+        The deadline bounds the time to the first token, which has been. What bounds this is each
+        attempt's first-byte timeout, their number, and `maxDuration`.
+        """
+        target = place.target
+        complete = broken.settle(job.call, target)
+        for _ in range(job.policy.attempts):
+            other = None if complete or not broken.tokens.resumable else self._elsewhere(job, place)
+            if other is None:
+                break
+            place = other
+            job.attempts += 1
+            clocks = self._clocks(job, place.pool.backend, place.pool.backend.timeouts.first_byte)
+            attempt = Continuation(job.client, clocks, self._ticker, broken)
+            body = continuation(job.call, target, broken.tokens)
+            await self._carry_out(job, place, attempt, "/completions", body)
+            complete = attempt.complete or broken.settle(job.call, target)
+        if not complete:
+            broken.abandon()
+        self._metrics.resumed(target.backend, continued=complete)
+
+    def _elsewhere(self, job: Job, place: _Place) -> _Place | None:
+        """Return another replica of the same backend, where the retry budget allows one."""
         now = time.monotonic()
-        timeouts = backend.timeouts
-        end_by = min(now + timeouts.request, job.began + job.policy.max_duration)
+        pool = self._registry.pool(place.target.backend)
+        if pool.backend.trust != "internal" or not self._affords(job, place.target.backend, now):
+            return None
+        replica = pool.pick(now, {place.replica.url})
+        return _Place(place.target, pool, replica) if replica is not None else None
+
+    def _make(self, job: Job, backend: Backend, outgoing: Outgoing, *, armed: bool) -> Attempt:
         if job.call.stream:
-            first = timeouts.first_byte
+            first = backend.timeouts.first_byte
         else:
             name = job.target.backend if job.target is not None else ""
-            first = self._pace(name).limit(timeouts, job.call.answer_tokens)
-        clocks = Clocks(
-            connect=timeouts.connect,
-            commit_by=min(now + first, job.deadline, end_by),
-            idle=timeouts.idle,
-            end_by=end_by,
-        )
+            first = self._pace(name).limit(backend.timeouts, job.call.answer_tokens)
+        clocks = self._clocks(job, backend, min(first, job.deadline - time.monotonic()))
         prefix = job.lines = job.prefix(job, backend, outgoing)
         if job.call.stream:
-            return Relay(job.client, prefix, clocks, self._ticker, outgoing.form)
+            relay = Resumable if armed else Relay
+            return relay(job.client, prefix, clocks, self._ticker, outgoing.form)
         whole = Whole(job.client, prefix, clocks, self._ticker, outgoing.form)
         whole.delivers = job.delivers
         return whole
+
+    def _clocks(self, job: Job, backend: Backend, first: float) -> Clocks:
+        """Return an attempt's limits; `first` is how long something generated may take."""
+        now = time.monotonic()
+        timeouts = backend.timeouts
+        end_by = min(now + timeouts.request, job.began + job.policy.max_duration)
+        return Clocks(
+            connect=timeouts.connect,
+            commit_by=min(now + first, end_by),
+            idle=timeouts.idle,
+            end_by=end_by,
+        )
 
     def _account(self, job: Job, target: Target, attempt: Attempt, ended: Ended | None) -> None:
         """Count an attempt's tokens: as the backend says, else as they were relayed."""
@@ -260,8 +324,9 @@ class Failover:
             if not completion:
                 return
             prompt, cached = job.call.prompt_tokens, 0
+        estimated = usage is None or usage.estimated
         self._metrics.usage(
-            target.backend, target.model, prompt, completion, cached, estimated=usage is None
+            target.backend, target.model, prompt, completion, cached, estimated=estimated
         )
         job.prompt_tokens += prompt
         job.completion_tokens += completion

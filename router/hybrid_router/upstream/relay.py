@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from hybrid_router.openai.errors import ApiError
-from hybrid_router.upstream.attempt import TAIL_SECONDS, Attempt, Ended, _broken
+from hybrid_router.upstream.attempt import TAIL_SECONDS, Attempt, Ended
+from hybrid_router.upstream.failures import broken
 
 if TYPE_CHECKING:
     from hybrid_router.upstream.errors import UpstreamError
@@ -24,7 +25,7 @@ class Relay(Attempt):
 
     def _reset(self) -> None:
         super()._reset()
-        self._filter = self._form.stream()
+        self._filter = self.form.stream()
         self._first_token: float | None = None
         self._streams = False  # the answer is a stream of events, and no error
         self._over = False  # the client has all of it
@@ -97,19 +98,20 @@ class Relay(Attempt):
         if self._first_token is not None:
             self._break()
         else:
-            self._finish(Ended(self._status, failure=_broken(self._status, why)))
+            self._finish(Ended(self._status, failure=broken(self._status, why)))
 
     def _break(self) -> None:
         """End what the client has begun to read, so that it cannot pass for complete."""
         if not self._filter.told:
-            self._client.send(self._filter.broken(_BROKEN_STREAM))
+            self._client.send(self._filter.broken(BROKEN_STREAM))
         self._client.finish()
         self._finish(self._result(broken=True))
 
-    def _result(self, *, broken: bool = False) -> Ended:
+    def _result(self, *, broken: bool = False, unfinished: bool = False) -> Ended:
         return Ended(
             self._status,
             broken=broken,
+            unfinished=unfinished,
             usage=self._filter.usage,
             events=self._filter.events,
             first_token=self._first_token,
@@ -121,6 +123,6 @@ class Relay(Attempt):
         return self._filter.events
 
 
-_BROKEN_STREAM = ApiError(
+BROKEN_STREAM = ApiError(
     502, "stream_broken", "the model's stream broke off; what came before is incomplete"
 )

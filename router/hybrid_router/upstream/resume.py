@@ -1,0 +1,154 @@
+"""A local stream that outlives its replica: kept by its token ids, and continued on another.
+
+What another replica brings is written as the broken stream's own chunks, and goes through the
+filter that has brought the client its beginning: so it is the same stream in every form.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hybrid_router.openai.answer import Usage
+from hybrid_router.openai.continuation import Rest, cut_at_limit, last, left
+from hybrid_router.openai.tokens import Tokens
+from hybrid_router.upstream.relay import BROKEN_STREAM, Relay
+
+if TYPE_CHECKING:
+    from hybrid_router.openai.form import Stream
+    from hybrid_router.openai.request import Call
+    from hybrid_router.table import Target
+    from hybrid_router.ticker import Ticker
+    from hybrid_router.upstream.attempt import Clocks, Downstream, Ended
+
+
+class Resumable(Relay):
+    """A stream whose token ids are kept; when it breaks, the client is not told."""
+
+    __slots__ = ("tokens",)
+
+    tokens: Tokens
+
+    def _reset(self) -> None:
+        super()._reset()
+        self.tokens = Tokens()
+
+    def data(self, data: bytes) -> None:  # noqa: D102  Sink
+        if not self._streams or self._over:
+            super().data(data)
+            return
+        tokens = self.tokens
+        passed = tokens.feed(data)
+        if passed:
+            super().data(passed)
+        if tokens.failure is not None and not self._ended.done():
+            self._give_up(tokens.failure)
+
+    def _break(self) -> None:
+        if self._filter.told or not self.tokens.resumable:
+            super()._break()
+        else:
+            self._client.flow = None
+            self._finish(self._result(broken=True, unfinished=True))
+
+    def _result(self, *, broken: bool = False, unfinished: bool = False) -> Ended:
+        """Count what came where the backend did not come to say it."""
+        ended = super()._result(broken=broken, unfinished=unfinished)
+        if ended.usage is not None or not self.tokens.count:
+            return ended
+        counted = Usage(self.tokens.prompt_count, self.tokens.count, estimated=True)
+        return msgspec.structs.replace(ended, usage=counted)
+
+    @property
+    def relayed(self) -> int:
+        """Tokens that came, the ones that were not let through included."""
+        return self.tokens.count
+
+    # When it has broken.
+
+    @property
+    def stream(self) -> Stream:
+        """What has brought the client the beginning, and brings it the rest."""
+        return self._filter
+
+    def settle(self, call: Call, target: Target) -> bool:
+        """End it if nothing is missing but its end; return whether that is so."""
+        tokens, stream = self.tokens, self._filter
+        tokens.rewind()
+        stream.failure = None
+        limit = left(call, target, tokens)
+        missing = b""
+        if not tokens.finished:
+            if limit is None or limit > 0:
+                return False
+            missing = cut_at_limit(tokens)
+        end = last(tokens, with_usage=stream.usage is None)
+        self._client.send(stream.feed(missing + end))
+        self._client.finish()
+        return True
+
+    def abandon(self) -> None:
+        """Tell the client that nobody continues it."""
+        self._client.send(self._filter.broken(BROKEN_STREAM))
+        self._client.finish()
+
+
+class Continuation(Relay):
+    """The rest of a broken stream."""
+
+    __slots__ = ("_broken", "_rest")
+
+    def __init__(
+        self, client: Downstream, clocks: Clocks, ticker: Ticker, broken: Resumable
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            client: has the beginning of the stream.
+            clocks: its limits.
+            ticker: watches them.
+            broken: the attempt that brought the beginning.
+        """
+        self._broken = broken
+        super().__init__(client, b"", clocks, ticker, broken.form)
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._filter = self._broken.stream
+        self._rest = Rest(self._broken.tokens)
+
+    def data(self, data: bytes) -> None:  # noqa: D102  Sink
+        if not self._streams or self._over:
+            super().data(data)
+            return
+        rest = self._rest
+        passed = rest.feed(data)
+        if passed:
+            super().data(passed)
+        if rest.failure is not None and not self._ended.done():
+            self._give_up(rest.failure)
+
+    def _commit(self, now: float) -> None:
+        self._first_token = now - self._sent
+        self._client.attach(self)
+
+    def _break(self) -> None:
+        self._client.flow = None
+        self._finish(self._result(broken=True, unfinished=True))
+
+    def _result(self, *, broken: bool = False, unfinished: bool = False) -> Ended:
+        """Count this attempt alone, not the stream as a whole."""
+        ended = super()._result(broken=broken, unfinished=unfinished)
+        rest = self._rest
+        return msgspec.structs.replace(ended, usage=rest.usage, events=rest.events)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the client has all of the stream."""
+        return self._over
+
+    @property
+    def relayed(self) -> int:
+        """Chunks that came; about one token each."""
+        return self._rest.events
