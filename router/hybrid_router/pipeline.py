@@ -7,6 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from hybrid_router.anthropic.request import estimated_count
 from hybrid_router.classify.prompt import Prompt
 from hybrid_router.core.decision import (
     NOT_JUDGED,
@@ -21,10 +22,12 @@ from hybrid_router.core.decision import (
     worth_judging,
 )
 from hybrid_router.keys import Unauthorized
+from hybrid_router.openai.body import invalid
 from hybrid_router.openai.errors import ApiError
-from hybrid_router.openai.request import invalid
+from hybrid_router.responses.request import ResponsesCall
 from hybrid_router.telemetry.access import Access
 from hybrid_router.ticker import Ticker
+from hybrid_router.translate.surfaces import has, not_said, reachable
 from hybrid_router.upstream.failover import Failover, Job
 from hybrid_router.upstream.failures import Cause
 
@@ -48,6 +51,7 @@ TICK_SECONDS = 0.02
 CLIENT_LEFT = 499
 """nginx's status for it; in metrics and log only."""
 
+_ESTIMATED = b"content-type: application/json\r\nx-hybrid-estimated: true\r\n"
 _NO_RETRY = (b"x-should-retry", b"false")
 _STATUS = {
     Cause.TIMEOUT: 504,
@@ -199,6 +203,12 @@ class Pipeline:
                 param="model",
             )
         answering.model = call.model
+        if call.kind == "count_tokens" and not _counted(answering.table, model):
+            answering.reason = Reason.EXPLICIT
+            exchange.reply(200, _ESTIMATED, estimated_count(call))
+            return
+        if isinstance(call, ResponsesCall) and len(model.targets) > 1:
+            call.share()
         decision = answering.decision = await self._decide(answering.table, model, call)
         answering.reason = decision.reason
         job = answering.job = Job(
@@ -221,10 +231,11 @@ class Pipeline:
     async def _decide(self, table: RouteTable, model: Model, call: Call) -> Decision:
         try:
             targets = candidates(table, model, _needs(model, call))
+            targets = reachable(call, targets, table.backends)
             if call.kind == "embeddings":
                 targets = _one_model(model, targets)
             verdict = None
-            if model.classified:
+            if model.classified and call.kind != "count_tokens":
                 verdict = await self._judge(table, model, targets, call)
             return decide(table.policy, targets, table.backends, verdict, self.registry.available)
         except Refused as refused:
@@ -241,16 +252,18 @@ class Pipeline:
         classifier = self._classifier()
         if classifier is None:
             return None
-        if call.kind == "chat":
-            prompt = Prompt.from_messages(call.messages())
-        else:
+        if call.kind == "completions":
             prompt = Prompt.from_text(call.text())
+        else:
+            prompt = Prompt.from_messages(call.messages())
         return await classifier.classify(prompt)
 
     def _exhausted(self, job: Job) -> ApiError:
         """Return the error for a request that no backend answered."""
         ended = job.last
         failure = ended.failure if ended is not None else None
+        if job.unsaid is not None and not job.attempts:
+            return ApiError(400, "unsupported_capability", not_said(job.unsaid))
         if failure is None or not job.attempts:
             now = time.monotonic()
             waits = [self.registry.pool(target.backend).wait(now) for target in job.targets]
@@ -319,6 +332,11 @@ def _needs(model: Model, call: Call) -> Needs:
         if target.lacks:
             return Needs(call.asked_tokens, call.capabilities())
     return Needs(call.asked_tokens)
+
+
+def _counted(table: RouteTable, model: Model) -> bool:
+    """Return whether one of the model's backends counts tokens."""
+    return any(has(table.backends[target.backend], "count_tokens") for target in model.targets)
 
 
 def _one_model(model: Model, targets: tuple[Target, ...]) -> tuple[Target, ...]:

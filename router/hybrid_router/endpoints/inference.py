@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hybrid_router.anthropic.request import parse_messages
 from hybrid_router.openai.answer import NotAnAnswerError
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.openai.request import parse
 from hybrid_router.openai.simple import parse_simple, simple_answer
+from hybrid_router.responses.request import parse_responses
 from hybrid_router.server.exchange import JSON
 
 if TYPE_CHECKING:
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
 _chat = partial(parse, "chat")
 _completions = partial(parse, "completions")
 _embeddings = partial(parse, "embeddings")
+_messages = partial(parse_messages, "messages")
+_count_tokens = partial(parse_messages, "count_tokens")
 
 
 class Inference:
-    """`/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/api/v1/chat`."""
+    """OpenAI's surfaces, Anthropic's, and the small one."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -40,6 +44,18 @@ class Inference:
     def embeddings(self, exchange: Exchange) -> Coroutine[None, None, None]:
         """Answer OpenAI's embeddings; never by another model than the one named."""
         return self._pipeline.answer(exchange, "embeddings", _embeddings)
+
+    def responses(self, exchange: Exchange) -> Coroutine[None, None, None]:
+        """Answer OpenAI's responses, streamed or not."""
+        return self._pipeline.answer(exchange, "responses", parse_responses)
+
+    def messages(self, exchange: Exchange) -> Coroutine[None, None, None]:
+        """Answer Anthropic's messages, streamed or not."""
+        return self._pipeline.answer(exchange, "messages", _messages)
+
+    def count_tokens(self, exchange: Exchange) -> Coroutine[None, None, None]:
+        """Count a message's tokens: by a backend that does, else by an estimate."""
+        return self._pipeline.answer(exchange, "count_tokens", _count_tokens)
 
     def simple(self, exchange: Exchange) -> Coroutine[None, None, None]:
         """Answer a bare prompt."""

@@ -61,7 +61,13 @@ _decoder = msgspec.json.Decoder(_Answer)
 _usage_decoder = msgspec.json.Decoder(WireUsage | None)
 _error_decoder = msgspec.json.Decoder(_ErrorAnswer)
 
-_TOO_LONG = ("maximum context length", "context_length_exceeded", "context window")
+_TOO_LONG = (
+    "maximum context length",
+    "context_length_exceeded",
+    "context window",
+    "prompt is too long",
+    "exceed context limit",
+)
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -98,7 +104,8 @@ def _filled(raw: msgspec.Raw) -> bool:
 def is_context_length(body: bytes) -> bool:
     """Return whether an error says that the prompt is too long for the model.
 
-    OpenAI says so by code; vLLM by the sentence "This model's maximum context length is ...".
+    OpenAI says so by code; vLLM by the sentence "This model's maximum context length is ...";
+    Anthropic by "prompt is too long: N tokens > M maximum".
     """
     try:
         answer = _error_decoder.decode(body)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_PROMPT_TOKENS = 32_768
 """Estimated. Above it a stream's ids are not kept: 200 KiB per stream is enough."""
 
+_RESUMABLE = frozenset({"chat", "completions"})
 _SAMPLING = frozenset(
     {
         "allowed_token_ids",
@@ -107,7 +108,7 @@ def resumable(call: Call, target: Target) -> bool:
     the answer as a whole (penalties, stop strings, grammars, parsers, log-probabilities), and every
     field that is not known here, rules it out.
     """
-    if not call.stream or call.kind == "embeddings" or call.prompt_tokens > MAX_PROMPT_TOKENS:
+    if call.kind not in _RESUMABLE or not call.stream or call.prompt_tokens > MAX_PROMPT_TOKENS:
         return False
     if call.limit is None and target.max_context_tokens is None:
         return False  # nobody could say how much is missing

@@ -58,15 +58,16 @@ class ApiError(Exception):
 
 def envelope(error: ApiError, request_id: str = "") -> bytes:  # noqa: ARG001  others show it
     """Return the JSON body: `{"error": {"message", "type", "param", "code"}}`."""
+    return error_body(error.status, error.message, error.code, error.param)
+
+
+def error_body(
+    status: int, message: str, code: str | None = None, param: str | None = None
+) -> bytes:
+    """Return the JSON body of an error that says `message`."""
+    kind = _TYPES.get(status, "server_error")
     return msgspec.json.encode(
-        {
-            "error": {
-                "message": error.message,
-                "type": _TYPES.get(error.status, "server_error"),
-                "param": error.param,
-                "code": error.code,
-            }
-        }
+        {"error": {"message": message, "type": kind, "param": param, "code": code}}
     )
 
 

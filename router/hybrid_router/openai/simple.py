@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hybrid_router.openai.answer import chat_content
-from hybrid_router.openai.request import Call, invalid, parse, required, take_apart, typed
+from hybrid_router.openai.body import invalid, required, take_apart, typed
+from hybrid_router.openai.request import Call, parse
 
 if TYPE_CHECKING:
     from hybrid_router.table import Backend

@@ -17,6 +17,7 @@ from hybrid_router.table.backends import (
     Model,
     Price,
     Service,
+    Surface,
     Target,
     Timeouts,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "RouteTable",
     "SecretRef",
     "Service",
+    "Surface",
     "TableError",
     "Target",
     "Timeouts",

@@ -46,6 +46,9 @@ class Price(Part, frozen=True):
     cached_input: USDPerMillionTokens | None = None
 
 
+Surface = Literal["chat", "completions", "embeddings", "responses", "messages", "count_tokens"]
+
+
 class Backend(Part, frozen=True):
     """One place that answers: all replicas of one engine, or one provider's account."""
 
@@ -59,6 +62,10 @@ class Backend(Part, frozen=True):
     dialect: Literal["openai", "anthropic"] = "openai"
     engine: Literal["vllm", "other"] = "other"
     """`vllm`: understands vLLM's own fields, which never reach anyone else."""
+    surfaces: tuple[Surface, ...] | None = None
+    """API surfaces that it has. Without it, what is known of dialect, provider and engine: `chat`,
+    `completions`, `embeddings` for OpenAI's, `responses` for OpenAI, Azure and vLLM, `messages` and
+    `count_tokens` for Anthropic's and vLLM. Others are translated, or the backend is left out."""
     api_key: SecretRef | None = None
     auth: Literal["bearer", "api-key", "x-api-key"] = "bearer"
     """How the key travels: `Authorization: Bearer`, Azure's `api-key`, Anthropic's `x-api-key`."""

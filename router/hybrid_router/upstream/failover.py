@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.openai.continuation import continuation, resumable
 from hybrid_router.table import Policy
+from hybrid_router.translate.outgoing import outgoing as outgoing_of
+from hybrid_router.translate.pieces import InexpressibleError
 from hybrid_router.upstream.attempt import Attempt, Clocks, Downstream, Ended, Whole
 from hybrid_router.upstream.budget import RetryBudget
 from hybrid_router.upstream.failures import Cause
@@ -53,6 +55,7 @@ class Job:
         last: how the last attempt ended.
         target: of the last attempt.
         failed: backends at which attempts failed.
+        unsaid: what a backend's form could not say, where one was left out for that.
         at: index of the target that is tried.
         tried: replicas that have been tried, by URL.
     """
@@ -73,6 +76,7 @@ class Job:
     target: Target | None = None
     backend: Backend | None = None
     failed: list[str] = field(default_factory=list)
+    unsaid: str | None = None
     lines: bytes = b""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -206,14 +210,19 @@ class Failover:
 
     async def _attempt(self, job: Job, place: _Place) -> Attempt | None:
         """Make one attempt; None if it could not even begin."""
-        call, target, backend = job.call, place.target, place.pool.backend
-        job.target, job.backend = target, backend
+        target, backend = place.target, place.pool.backend
         job.tried.add(place.replica.url)
         if place.pool.secret_missing:
             return None
-        job.attempts += 1
         armed = self._arms(job, target, place.pool)
-        outgoing = call.outgoing(target.model, backend, with_ids=armed)
+        try:
+            outgoing = outgoing_of(job.call, target.model, backend, with_ids=armed)
+        except InexpressibleError as error:
+            job.unsaid = str(error)
+            job.at += 1
+            return None
+        job.target, job.backend = target, backend
+        job.attempts += 1
         attempt = self._make(job, backend, outgoing, armed=armed)
         ended = await self._carry_out(job, place, attempt, outgoing.path, outgoing.body)
         if ended.failure is not None:
@@ -226,8 +235,7 @@ class Failover:
         """Send a request, wait for its end, and account for it."""
         call, (target, pool, replica) = job.call, place
         origin, full_path = self._upstream.target(replica.url + path, replica.tls)
-        internal = pool.backend.trust == "internal"
-        passed = passed_headers(job.headers, job.request_id, internal=internal)
+        passed = passed_headers(job.headers, job.request_id, pool.backend)
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
         tokens = call.prompt_tokens + call.answer_tokens
         replica.acquire(tokens)

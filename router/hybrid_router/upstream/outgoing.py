@@ -13,10 +13,13 @@ from hybrid_router.upstream.pool import USER_AGENT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hybrid_router.table import Backend
     from hybrid_router.upstream.pool import Origin
 
 _INTERNAL = (b"traceparent", b"tracestate")
 _EXTERNAL = (b"openai-beta",)
+_ANTHROPIC_VERSION = b"2023-06-01"
+"""The version of Anthropic's API that is written and read here; a client may ask for another."""
 _FIXED = (
     b"user-agent: " + USER_AGENT + b"\r\n"
     b"accept-encoding: identity\r\n"
@@ -53,13 +56,16 @@ def post(
     )  # fmt: skip
 
 
-def passed_headers(headers: Mapping[bytes, bytes], request_id: str, *, internal: bool) -> bytes:
-    """Return the client's header lines that a backend gets."""
-    lines = [
-        b"%s: %s\r\n" % (name, headers[name])
-        for name in (_INTERNAL if internal else _EXTERNAL)
-        if name in headers
-    ]
+def passed_headers(headers: Mapping[bytes, bytes], request_id: str, backend: Backend) -> bytes:
+    """Return the client's header lines that a backend gets, and those that its API needs."""
+    internal = backend.trust == "internal"
+    names = _INTERNAL if internal else _EXTERNAL
+    lines = [b"%s: %s\r\n" % (name, headers[name]) for name in names if name in headers]
+    if backend.dialect == "anthropic":
+        version = headers.get(b"anthropic-version", _ANTHROPIC_VERSION)
+        lines.append(b"anthropic-version: %s\r\n" % version)
+        if b"anthropic-beta" in headers:
+            lines.append(b"anthropic-beta: %s\r\n" % headers[b"anthropic-beta"])
     if internal:
         lines.append(b"x-request-id: %s\r\n" % request_id.encode())
     return b"".join(lines)

@@ -1,0 +1,48 @@
+"""Answers of the Messages API that reach a client of the Messages API: they pass as they are."""
+
+from __future__ import annotations
+
+from hybrid_router.anthropic.answer import check_count, read_usage
+from hybrid_router.anthropic.sse import MessagesFilter
+from hybrid_router.openai.answer import Usage
+
+_NOTHING = Usage(0, 0)
+
+
+class PassedMessages:
+    """A message, as it comes (an `openai.form.Form`)."""
+
+    passes = True
+
+    def stream(self) -> MessagesFilter:
+        """Return what reads a streamed answer."""
+        return MessagesFilter()
+
+    def whole(self, body: bytes) -> tuple[bytes, Usage | None]:
+        """Return the answer and its usage.
+
+        Raises:
+            NotAnAnswerError: it is none.
+        """
+        return body, read_usage(body)
+
+    def error(self, status: int, body: bytes) -> bytes:  # noqa: ARG002  Form
+        """Return the error as it came."""
+        return body
+
+
+class PassedCount(PassedMessages):
+    """A count of tokens, as it comes. Nothing is generated, and nothing is charged."""
+
+    def whole(self, body: bytes) -> tuple[bytes, Usage | None]:
+        """Return the answer.
+
+        Raises:
+            NotAnAnswerError: it is none.
+        """
+        check_count(body)
+        return body, _NOTHING
+
+
+MESSAGES = PassedMessages()
+COUNT = PassedCount()
