@@ -24,6 +24,7 @@ HTTP_URL = Shape(
     "such as https://llm.example.com/v1",
 )
 URL = Annotated[str, Field(max_length=1024), HTTP_URL]
+AZURE_VERSION = Shape("[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?", "must be a date, such as 2024-10-21")
 KNOWN = ("openai", "anthropic")
 """Names and types that bring their own base URL."""
 
@@ -74,6 +75,11 @@ class Provider(Spec):
             "baseURL is required for types azure-openai and openai-compatible",
             lambda p: p.base_url is not None or p.type is None or p.type in KNOWN,
         ),
+        rule(
+            "!has(self.apiVersion) || (has(self.type) && self.type == 'azure-openai')",
+            "apiVersion is for type azure-openai only",
+            lambda p: p.api_version is None or p.type == "azure-openai",
+        ),
     )
 
     name: DNSLabel
@@ -82,6 +88,9 @@ class Provider(Spec):
     """Dialect that the API speaks. Defaults to name where that is openai or anthropic."""
     base_url: Annotated[URL | None, Field(alias="baseURL")] = None
     """Base URL, with the version path. Defaults to the provider's own."""
+    api_version: Annotated[str | None, Field(max_length=32), AZURE_VERSION] = None
+    """Version of Azure's API, such as 2024-10-21: requests then go to the URLs of deployments.
+    Without it they go to its /openai/v1."""
     api_key: SecretValue | None = None
     """The account's key. Without it, requests carry none."""
     models: Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_operator.api.base import Problem
-from hybrid_operator.core import replicas, table
+from hybrid_operator.core import replicas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,8 +52,6 @@ def _budgets(spec: HybridInferenceSpec) -> Iterator[Problem]:
 
 
 def _provider(provider: Provider) -> Iterator[Problem]:
-    if not table.acted_on(provider):
-        yield Problem("type", "anthropic is not spoken yet; the provider is not used")
     if provider.rate_limits:
         yield Problem("rateLimits", "are not counted yet; the provider itself answers 429")
 

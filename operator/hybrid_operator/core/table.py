@@ -9,6 +9,7 @@ from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
 from hybrid_operator.core import naming
 from hybrid_operator.core.engine import intent
+from hybrid_operator.core.engine.surfaces import surfaces
 from hybrid_operator.core.objects.router_pod import KEYS, key_file
 from hybrid_router.table import (
     Backend,
@@ -20,6 +21,7 @@ from hybrid_router.table import (
     RouteTable,
     SecretRef,
     Service,
+    Surface,
     TableError,
     Target,
     decode,
@@ -36,11 +38,21 @@ if TYPE_CHECKING:
 AUTO = "auto"
 MAX_BYTES = 900 * 1024
 """Of a table; the API server takes no ConfigMap above 1 MiB."""
-BASE_URLS = {"openai": "https://api.openai.com/v1"}
+BASE_URLS = {
+    "anthropic": "https://api.anthropic.com/v1",
+    "openai": "https://api.openai.com/v1",
+}
+AZURE_PATH = "/openai/v1"
+"""Of Azure's API that needs no version; other paths that a resource states are kept."""
 
 _DEFAULT = Policy()
+_DEPLOYMENTS: tuple[Surface, ...] = ("chat", "completions", "embeddings")
+"""What an Azure deployment's own URL has below it."""
 _COOLDOWN = Backend(trust="external").cooldown
-_AUTH: dict[str, Literal["bearer", "api-key"]] = {"azure-openai": "api-key"}
+_AUTH: dict[str, Literal["bearer", "api-key", "x-api-key"]] = {
+    "anthropic": "x-api-key",
+    "azure-openai": "api-key",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +87,6 @@ def render(context: Context, spec: HybridInferenceSpec) -> Document:
     )
     document = encode(table)
     return Document(document.decode(), table, _problems(document))
-
-
-def acted_on(provider: Provider) -> bool:
-    """Whether this release can speak to the provider."""
-    return kind(provider) != "anthropic"
 
 
 def kind(provider: Provider) -> str:
@@ -150,7 +157,6 @@ class _Targets:
                 backend=api_backend(provider.name), model=model.upstream or model.name
             )
             for provider in spec.providers
-            if acted_on(provider)
             for model in provider.models
         }
 
@@ -183,26 +189,42 @@ def _backends(context: Context, spec: HybridInferenceSpec) -> dict[str, Backend]
             port="http",
         )
         backends[local_backend(model.name)] = Backend(
-            trust="internal", service=service, engine="vllm", cooldown=cooldown
+            trust="internal",
+            service=service,
+            engine="vllm",
+            surfaces=surfaces(intent.version(model, context.defaults)),
+            cooldown=cooldown,
         )
     for provider in spec.providers:
-        if acted_on(provider):
-            backends[api_backend(provider.name)] = _external(provider, cooldown)
+        backends[api_backend(provider.name)] = _external(provider, cooldown)
     return backends
 
 
 def _external(provider: Provider, cooldown: float) -> Backend:
     type_ = kind(provider)
-    url = provider.base_url or BASE_URLS.get(type_, "")
     return Backend(
         trust="external",
-        urls=(url.rstrip("/"),),
+        urls=(_url(provider),),
         provider=type_,
+        dialect="anthropic" if type_ == "anthropic" else "openai",
+        surfaces=_DEPLOYMENTS if provider.api_version else None,
         api_key=SecretRef(file=key_file(provider.name)) if provider.api_key else None,
         auth=_AUTH.get(type_, "bearer"),
         cooldown=cooldown,
         prices={m.upstream or m.name: _price(m.prices) for m in provider.models if m.prices},
     )
+
+
+def _url(provider: Provider) -> str:
+    """Return the provider's base URL; Azure's holds the deployment where it has a version."""
+    type_ = kind(provider)
+    url = (provider.base_url or BASE_URLS.get(type_, "")).rstrip("/")
+    if type_ != "azure-openai":
+        return url
+    root = url.removesuffix("/v1").removesuffix("/openai")
+    if provider.api_version:
+        return f"{root}/openai/deployments/{{model}}?api-version={provider.api_version}"
+    return root + AZURE_PATH if root.count("/") == 2 else url  # noqa: PLR2004  scheme://host
 
 
 def _price(prices: Prices) -> Price:

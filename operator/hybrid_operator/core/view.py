@@ -246,8 +246,7 @@ def _accounts(observed: Observed) -> tuple[Account, ...]:
     cut_off = table.local_only(spec)
     found = []
     for provider in spec.providers:
-        if table.acted_on(provider):
-            name = table.api_backend(provider.name)
-            reports = [b for r in observed.reports for b in r.backends if b.backend == name]
-            found.append(Account(provider, observed.owner.namespace, tuple(reports), cut_off))
+        name = table.api_backend(provider.name)
+        reports = [b for r in observed.reports for b in r.backends if b.backend == name]
+        found.append(Account(provider, observed.owner.namespace, tuple(reports), cut_off))
     return tuple(found)

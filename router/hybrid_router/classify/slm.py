@@ -23,6 +23,7 @@ from hybrid_router.core.breaker import Outcome
 from hybrid_router.core.decision import Verdict
 from hybrid_router.openai.answer import NotAnAnswerError, read_usage
 from hybrid_router.upstream.errors import TimedOut, UpstreamError
+from hybrid_router.upstream.outgoing import located
 
 if TYPE_CHECKING:
     from hybrid_router.classify.prompt import Prompt
@@ -200,7 +201,7 @@ class SlmClassifier:
         headers = [(b"content-type", b"application/json")]
         if auth is not None:
             headers.append(auth)
-        url = f"{replica.url}/chat/completions"
+        url = located(replica.url, "/chat/completions", self._target.model)
         return await self._client.fetch(
             "POST", url, headers=headers, body=body, timeout=self._seconds, tls=replica.tls
         )

@@ -55,7 +55,8 @@ class Backend(Part, frozen=True):
     trust: Literal["internal", "external"]
     """`internal`: the prompt stays in the cluster."""
     urls: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
-    """Base URLs, `/v1` included (`http://10.0.0.7:8000/v1`); each is a replica. Or `service`."""
+    """Base URLs, `/v1` included (`http://10.0.0.7:8000/v1`); each is a replica. Or `service`. In a
+    URL with a query, which is kept, `{model}` stands for the model that is asked."""
     service: Service | None = None
     provider: str | None = None
     """For people and metrics: `openai`, `azure-openai` ...; a local engine has none."""

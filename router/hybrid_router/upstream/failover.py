@@ -16,7 +16,7 @@ from hybrid_router.translate.pieces import InexpressibleError
 from hybrid_router.upstream.attempt import Attempt, Clocks, Downstream, Ended, Whole
 from hybrid_router.upstream.budget import RetryBudget
 from hybrid_router.upstream.failures import Cause
-from hybrid_router.upstream.outgoing import passed_headers, post
+from hybrid_router.upstream.outgoing import located, passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
 from hybrid_router.upstream.resume import Continuation, Resumable
@@ -234,7 +234,9 @@ class Failover:
     ) -> Ended:
         """Send a request, wait for its end, and account for it."""
         call, (target, pool, replica) = job.call, place
-        origin, full_path = self._upstream.target(replica.url + path, replica.tls)
+        origin, full_path = self._upstream.target(
+            located(replica.url, path, target.model), replica.tls
+        )
         passed = passed_headers(job.headers, job.request_id, pool.backend)
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
         tokens = call.prompt_tokens + call.answer_tokens

@@ -7,6 +7,7 @@ context and the request's id go to backends inside the cluster only.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from hybrid_router.upstream.pool import USER_AGENT
 
@@ -29,6 +30,14 @@ _ACCEPT = {
     True: b"accept: text/event-stream\r\n",
     False: b"accept: application/json\r\n",
 }
+
+
+def located(base: str, path: str, model: str) -> str:
+    """Return the URL of `path` below a replica's base URL, which may have a query."""
+    if "?" not in base:
+        return base + path
+    url, _, query = base.partition("?")
+    return f"{url.replace('{model}', quote(model, safe=''))}{path}?{query}"
 
 
 def post(

@@ -51,9 +51,7 @@ CASES = [
         id="budgets",
     ),
     pytest.param(
-        "providers: [{name: anthropic, models: [{name: claude}]}]",
-        ["spec.providers[0].type"],
-        id="a provider that is not spoken to",
+        "providers: [{name: anthropic, models: [{name: claude}]}]", [], id="any provider is used"
     ),
     pytest.param(
         "providers: [{name: openai, models: [{name: gpt-4o}], rateLimits: {requestsPerMinute: 1}}]",

@@ -163,10 +163,56 @@ def test_prices_are_those_of_the_upstream_model():
     assert (price.input, price.output, price.cached_input) == (2.5, 10.0, 1.25)
 
 
-def test_anthropic_is_left_out_until_it_is_spoken():
+def test_anthropic_brings_its_address_its_dialect_and_its_header():
     found = render("providers: [{name: anthropic, models: [{name: claude}]}]")
-    assert found.models == {}
-    assert found.backends == {}
+    backend = found.backends["api/anthropic"]
+    assert backend.urls == ("https://api.anthropic.com/v1",)
+    assert (backend.dialect, backend.auth) == ("anthropic", "x-api-key")
+    assert [t.backend for t in found.models["claude"].targets] == ["api/anthropic"]
+
+
+OPENAIS = ("chat", "completions", "embeddings")
+RELEASES = [
+    pytest.param("0.9.2", OPENAIS, id="none of the later ones"),
+    pytest.param("0.10.0", (*OPENAIS, "responses"), id="responses"),
+    pytest.param("0.16.0", (*OPENAIS, "responses", "messages"), id="messages, not counted"),
+    pytest.param("0.17.0", None, id="all that routers assume of vLLM"),
+]
+
+
+@pytest.mark.parametrize(("version", "surfaces"), RELEASES)
+def test_a_vllm_release_has(version, surfaces):
+    gpu = {"type": "a10g"}
+    model = {"name": "llama-3-8b", "accelerator": gpu, "engine": {"version": version}}
+    found = render(f"models: [{model}]")
+    assert found.backends["local/llama-3-8b"].surfaces == surfaces
+
+
+DEPLOYMENT = "https://a.openai.azure.com/openai/deployments/{model}?api-version=2024-10-21"
+AZURE = [
+    pytest.param("https://a.openai.azure.com", "/openai/v1", id="a host alone"),
+    pytest.param("https://a.openai.azure.com/openai/v1/", "/openai/v1", id="the path stated"),
+    pytest.param("https://a.openai.azure.com/gate/v1", "/gate/v1", id="a path of another's"),
+]
+
+
+@pytest.mark.parametrize(("url", "path"), AZURE)
+def test_azure_without_a_version_is_asked_at_its_path(url, path):
+    backend = provider(type="azure-openai", baseURL=url, models=[{"name": "gpt"}])
+    assert backend.urls == (f"https://a.openai.azure.com{path}",)
+    assert (backend.auth, backend.surfaces) == ("api-key", None)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/openai", "/openai/v1"])
+def test_azure_with_a_version_is_asked_at_its_deployments(path):
+    backend = provider(
+        type="azure-openai",
+        baseURL=f"https://a.openai.azure.com{path}",
+        apiVersion="2024-10-21",
+        models=[{"name": "gpt", "upstream": "my-gpt"}],
+    )
+    assert backend.urls == (DEPLOYMENT,)
+    assert backend.surfaces == ("chat", "completions", "embeddings")
 
 
 def test_the_routing_becomes_the_policy():
