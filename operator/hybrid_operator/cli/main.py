@@ -18,6 +18,7 @@ COMMANDS = {
     "status": "What runs now, and what is wrong with it.",
     "tco": "What an external API costs, and what GPUs of your own do.",
     "vram": "Whether a model fits on a GPU, and what training it takes.",
+    "simulate": "What scaling policies cost on a trace of requests.",
     "models": "Models that the catalogue knows by name, and which is good at what.",
     "gpus": "GPUs that the catalogue knows by name.",
     "inspect": "What memory planning reads from a model's config.json.",

@@ -1,0 +1,154 @@
+"""`hinf simulate`: what a scaling policy costs on a trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hybrid_operator.cli.main import BadInputError
+from hybrid_operator.cli.output import emit, table
+from hybrid_operator.simulate import fluid, trace
+from hybrid_operator.simulate.events import Simulation
+from hybrid_operator.simulate.peers import Replay
+from hybrid_operator.simulate.policies import POLICIES, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hybrid_operator.simulate.fluid import Result, Setting
+    from hybrid_operator.simulate.trace import Trace
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
+    click.option("--trace", "path", required=True, type=click.Path(path_type=Path),
+                 help="CSV with TIMESTAMP, ContextTokens, GeneratedTokens."),
+    click.option("--policy", "names", multiple=True, required=True,
+                 type=click.Choice([*POLICIES, "all"]), help="May be given several times."),
+    click.option("--model", type=click.Choice(["fluid", "events"]), default="fluid",
+                 show_default=True,
+                 help="fluid: work is served or diverted at once. events: engines that queue."),
+    click.option("--stretch", type=_POSITIVE, default=1.0, help="Pauses so many times as long."),
+    click.option("--volume", type=click.IntRange(min=1), default=1,
+                 help="Requests for every one of the trace."),
+    click.option("--input-price", type=click.FloatRange(min=0), default=0.15, show_default=True,
+                 help="Of the API, USD per million prompt tokens."),
+    click.option("--output-price", type=click.FloatRange(min=0), default=0.60, show_default=True,
+                 help="Of the API, USD per million generated tokens."),
+    click.option("--gpu-price", type=click.FloatRange(min=0), default=1.0, show_default=True,
+                 help="Of a replica, USD per hour."),
+    click.option("--prefill", type=_POSITIVE, default=8000.0, show_default=True,
+                 help="Prompt tokens/s of a replica."),
+    click.option("--decode", type=_POSITIVE, default=1000.0, show_default=True,
+                 help="Generated tokens/s of a replica."),
+    click.option("--cold-start", type=_POSITIVE, default=90.0, show_default=True, help="Seconds."),
+    click.option("--max", "most", type=click.IntRange(min=0), default=10_000, help="Replicas."),
+    click.option("--warm-up", type=click.FloatRange(0, 1, max_open=True), default=0.5,
+                 show_default=True, help="Share of the trace that does not count."),
+    click.option("--step", type=_POSITIVE, default=1.0, show_default=True,
+                 help="Seconds of a step of the fluid model."),
+    click.option("--seed", type=int, default=1, help="Of the events model."),
+    click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]),
+                 default="table", show_default=True, help="Form of the answer."),
+]  # fmt: skip
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_options
+def simulate(
+    path: Path, names: tuple[str, ...], model: str, stretch: float, form: str, **given: float
+) -> None:
+    r"""Replay a trace of requests under scaling policies, and count what they cost.
+
+    The first half of the trace is warm-up, the second half counts. The offline oracle of the fluid
+    model is the exact optimum.
+
+    \b
+    Example:
+      hinf simulate --trace code.csv --policy hybrid --policy hpa --policy oracle
+    """
+    try:
+        found = trace.read(path)
+    except trace.TraceError as error:
+        raise BadInputError(str(error)) from None
+    seed = int(given.pop("seed"))
+    setting = _setting(given)
+    found = trace.stretched(found, stretch) if stretch != 1 else found
+    chosen = tuple(POLICIES) if "all" in names else tuple(dict.fromkeys(names))
+    results = {name: run(found, setting, name, model, seed) for name in chosen}
+    documents = {name: document(each) for name, each in results.items()}
+    only = documents[chosen[0]] if len(chosen) == 1 else documents
+    emit(only, form, _page(documents))
+
+
+def _setting(given: dict[str, Any]) -> Setting:
+    prices = fluid.Prices(
+        given.pop("input_price"), given.pop("output_price"), given.pop("gpu_price")
+    )
+    return fluid.Setting(prices, **given)
+
+
+def run(found: Trace, setting: Setting, name: str, model: str, seed: int = 1) -> Result:
+    """Return what the policy `name` does in the `model`."""
+    load = fluid.load(found, setting)
+    if model == "fluid":
+        return replay(load, name)
+    if name == "oracle":
+        schedule = fluid.optimum(load).schedule
+        return Simulation(found, setting, _ahead(schedule, setting), seed).run()
+    return Simulation(found, setting, POLICIES[name][1](load), seed).run()
+
+
+def _ahead(schedule: list[int], setting: Setting) -> Replay:
+    """Return the optimum's schedule, asked for a cold start early: it names what serves."""
+    lead = int(setting.cold_start / setting.step)
+    early = [max(schedule[at : at + lead + 1]) for at in range(len(schedule))]
+    return Replay(early, setting.step)
+
+
+def document(result: Result) -> dict[str, Any]:
+    """Return a result with the units in its names."""
+    return {
+        "gpu_hours": round(result.gpu_hours, 4),
+        "gpu_usd": round(result.gpu_usd, 4),
+        "api_usd": round(result.api_usd, 4),
+        "total_usd": round(result.total_usd, 4),
+        "slo_attainment": round(result.slo_attainment, 5),
+        "delayed": result.delayed,
+        "lost": result.lost,
+        "reversals": result.reversals,
+    }
+
+
+def _page(documents: dict[str, dict[str, Any]]) -> str:
+    head = (
+        "POLICY",
+        "GPU-HOURS",
+        "GPU USD",
+        "API USD",
+        "TOTAL USD",
+        "SLO",
+        "DELAYED",
+        "WHAT IT IS",
+    )
+    rows = [
+        (
+            name,
+            f"{each['gpu_hours']:.2f}",
+            f"{each['gpu_usd']:.2f}",
+            f"{each['api_usd']:.2f}",
+            f"{each['total_usd']:.2f}",
+            f"{each['slo_attainment']:.1%}",
+            each["delayed"],
+            POLICIES[name][0],
+        )
+        for name, each in documents.items()
+    ]
+    return table(head, rows)

@@ -1,0 +1,74 @@
+"""Sharing GPUs among models: who gets how many of the replicas that it wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one model wants."""
+
+    key: str
+    """Of the model, unique: `namespace/resource/model`."""
+    gpu: str
+    """Type of its GPUs, a key of `Pool.gpus`."""
+    gpus: int
+    """Of one replica."""
+    least: int
+    wanted: int
+    current: int = 0
+    priority: int = 0
+    """Higher ones are served first."""
+    weight: float = 1.0
+    """Share among models of one priority."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How many GPUs there are by type; a type that is missing is unbounded."""
+
+    gpus: Mapping[str, int] = field(default_factory=dict)
+
+
+def arbitrate(demands: tuple[Demand, ...], pool: Pool) -> dict[str, int]:
+    """Return the replicas that each model may have; never more than it wants.
+
+    Within a priority, each model's `least` comes first, then one replica at a time to the model
+    with the fewest GPUs for its weight. Of two that are equal, the one that has the replica
+    already keeps it, so that a shortage moves nothing to and fro.
+    """
+    granted = dict.fromkeys((each.key for each in demands), 0)
+    left = dict(pool.gpus)
+    for priority in sorted({each.priority for each in demands}, reverse=True):
+        group = [each for each in demands if each.priority == priority]
+        for least in (True, False):
+            _fill(group, granted, left, least=least)
+    return granted
+
+
+def _fill(
+    group: list[Demand], granted: dict[str, int], left: dict[str, int], *, least: bool
+) -> None:
+    open_ = {each.key: each for each in group}
+    while open_:
+        for key, each in list(open_.items()):
+            ceiling = min(each.least, each.wanted) if least else each.wanted
+            free = each.gpu not in left or left[each.gpu] >= each.gpus
+            if granted[key] >= ceiling or not free:
+                del open_[key]
+        if not open_:
+            return
+        each = min(open_.values(), key=lambda one: _turn(one, granted[one.key]))
+        granted[each.key] += 1
+        if each.gpu in left:
+            left[each.gpu] -= each.gpus
+
+
+def _turn(each: Demand, granted: int) -> tuple[float, bool, str]:
+    has = granted * each.gpus / max(each.weight, 1e-9)
+    return has, granted >= each.current, each.key

@@ -1,0 +1,79 @@
+"""What one replica can do, in prompt tokens/s and generated tokens/s: learnt where it was busy.
+
+A replica that does p prompt and g generated tokens/s is at p / prefill + g / decode of its
+capacity; at saturation that is 1. From saturated samples of different mixes both rates follow, by
+normalised least mean squares (Widrow and Hoff, 1960) in units of the planner's estimate. One odd
+sample moves it little: the error of a sample is cut, and the rates stay near the estimate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GAIN = 0.2
+"""Share of a sample's error that is learnt."""
+MAX_ERROR = 0.25
+"""An error beyond it counts as this much."""
+NEAR = 8.0
+"""The rates stay within this factor of what they started from."""
+ODD = 4.0
+"""A sample by which capacity would be off by more than this factor is not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Rates of one replica in tokens/s, and where they come from."""
+
+    prefill: float
+    decode: float
+    seed_prefill: float
+    """What the planner said."""
+    seed_decode: float
+    samples: int = 0
+    """How many saturated samples it has learnt from."""
+
+    def work(self, prompt: float, generated: float) -> float:
+        """Return engine-seconds for so many tokens."""
+        return prompt / self.prefill + generated / self.decode
+
+    def tokens_per_s(self, prompt: float, generated: float) -> float:
+        """Return tokens/s of a busy replica at the mix of `prompt` to `generated`."""
+        work = self.work(prompt, generated)
+        return (prompt + generated) / work if work > 0 else self.prefill
+
+
+def seeded(prefill: float, decode: float) -> Capacity:
+    """Return a capacity that was never seen, in tokens/s."""
+    return Capacity(prefill, decode, prefill, decode)
+
+
+def learn(capacity: Capacity, prompt: float, generated: float, *, saturated: bool) -> Capacity:
+    """Return the capacity after a sample of one replica, in tokens/s.
+
+    Args:
+        capacity: what was known.
+        prompt: tokens/s computed for prompts, cached ones apart.
+        generated: tokens/s generated.
+        saturated: whether requests waited although the replica worked. If not, the sample only says
+            that it can do at least this much.
+    """
+    load = capacity.work(prompt, generated)
+    if not 1 / ODD < load < ODD or (not saturated and load <= 1):
+        return capacity
+    error = max(-MAX_ERROR, min(MAX_ERROR, 1 - load))
+    first, second = prompt / capacity.seed_prefill, generated / capacity.seed_decode
+    norm = first**2 + second**2
+    step = GAIN * error / norm
+    return Capacity(
+        prefill=_rate(capacity.seed_prefill, capacity.prefill, step * first),
+        decode=_rate(capacity.seed_decode, capacity.decode, step * second),
+        seed_prefill=capacity.seed_prefill,
+        seed_decode=capacity.seed_decode,
+        samples=capacity.samples + 1,
+    )
+
+
+def _rate(seed: float, rate: float, step: float) -> float:
+    """Return the rate whose time per token, in units of the seed's, is `step` more."""
+    slowness = min(max(seed / rate + step, 1 / NEAR), NEAR)
+    return seed / slowness

@@ -1,0 +1,166 @@
+"""What is remembered of a model's load: pure, small, and free of the wall clock.
+
+Time is counted by what samples cover, so that a clock that jumps moves nothing. Only the hours of
+the day, for forecasts, are those of the clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from hybrid_operator.core.scaling.levels import NOTHING, Levels, Rates
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hybrid_operator.core.scaling.types import Decision, Policy, Sample
+
+FAST_SECONDS, STABLE_SECONDS = 12.0, 60.0
+"""Memory of the demand that panic looks at, and of the one that is planned for. As in Knative's
+autoscaler, whose panic window is a tenth of its stable one; twice that, for scrapes are slower."""
+STABILISATION_SECONDS = 300.0
+"""No decision is below what was recommended within this time: HPA's default for scaling down."""
+LEARNING_SECONDS = 600.0
+"""Until so much was seen, the price scales nothing down."""
+LIMIT_SECONDS = 15.0
+"""Period of the step limit."""
+SLOTS = 96
+"""Quarters of an hour of a day."""
+_HOUR = 3600.0
+
+
+class Slot(NamedTuple):
+    """The same quarter of an hour on earlier days."""
+
+    demand: float = 0.0
+    api_usd: float = 0.0
+    day: int = -1
+    """Ordinal of the last day that is in it."""
+    now_demand: float = 0.0
+    """Highest stable demand of the day that is under way, and its price."""
+    now_api_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One model's load as remembered."""
+
+    last: Sample | None = None
+    seconds: float = 0.0
+    """Time that was seen in full."""
+    time: float = 0.0
+    """Time that has passed, seen or not."""
+    fast: float = 0.0
+    stable: float = 0.0
+    local_only: float = 0.0
+    """Like `stable`, of what no API may serve."""
+    usd_per_work: float = 0.0
+    """What an API takes for an engine-second, when that was last known; 0: never."""
+    quiet: float = 0.0
+    """Seconds without a request."""
+    levels: Levels = NOTHING
+    recent: tuple[tuple[float, int], ...] = ()
+    """Recommendations (time, replicas) within `STABILISATION_SECONDS`, those that a later and
+    higher one outdates left out: falling."""
+    base: tuple[float, int] = (-math.inf, 0)
+    """Time and replicas from which the step limit counts."""
+    profile: tuple[Slot, ...] = ()
+    """By quarter of an hour, UTC; empty without forecast."""
+
+
+def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Window:
+    """Return the window after a sample.
+
+    One that does not tell everything counts only where it shows more than is known: ignorance
+    makes nothing smaller.
+    """
+    time = window.time + sample.seconds
+    if not math.isfinite(sample.demand) or sample.demand < 0:
+        sample = replace(sample, demand=0.0, complete=False)
+    window = replace(window, last=sample, time=time, base=_base(window, sample, time))
+    if not window.recent:
+        window = replace(window, recent=((time, sample.replicas),))
+    if sample.seconds <= 0 or (not sample.complete and sample.demand <= window.stable):
+        return window
+    demand = min(sample.demand, (policy.most + 1) * policy.utilization)
+    each = sample.api_usd / sample.demand if sample.demand > 0 else 0.0
+    each = each if math.isfinite(each) and each > 0 else window.usd_per_work
+    seen = window.seconds > 0
+    window = replace(
+        window,
+        seconds=window.seconds + sample.seconds,
+        fast=_mean(window.fast, demand, sample.seconds, FAST_SECONDS) if seen else demand,
+        stable=_mean(window.stable, demand, sample.seconds, STABLE_SECONDS) if seen else demand,
+        local_only=_mean(
+            window.local_only, min(sample.local_only, demand), sample.seconds, STABLE_SECONDS
+        ),
+        usd_per_work=each,
+        quiet=0.0 if sample.requests or demand > 0 else window.quiet + sample.seconds,
+        levels=_levels(window, demand, each, policy, sample.seconds),
+    )
+    return replace(window, profile=_noted(window, now)) if policy.forecast else window
+
+
+def remember(window: Window, decision: Decision) -> Window:
+    """Return the window after a decision."""
+    recommended = decision.recommended
+    kept = tuple(
+        (time, replicas)
+        for time, replicas in window.recent
+        if replicas > recommended and time >= window.time - STABILISATION_SECONDS
+    )
+    return replace(window, recent=(*kept, (window.time, recommended)))
+
+
+def expected(window: Window, now: datetime, ahead_seconds: float) -> tuple[float, float]:
+    """Return demand and USD per second at this time of earlier days, `ahead_seconds` from now."""
+    if not window.profile:
+        return 0.0, 0.0
+    slots = {_slot(now, 0.0), _slot(now, ahead_seconds)}
+    found = [window.profile[slot] for slot in slots]
+    best = max(found, key=lambda slot: slot.demand)
+    return best.demand, best.api_usd
+
+
+def priced(window: Window, policy: Policy) -> bool:
+    """Whether both prices are known, and a replica costs something."""
+    return bool(policy.gpu_hour_usd) and window.usd_per_work > 0
+
+
+def _levels(window: Window, demand: float, each: float, policy: Policy, seconds: float) -> Levels:
+    if not policy.gpu_hour_usd or each <= 0:
+        return window.levels
+    usd = policy.gpu_hour_usd / _HOUR
+    start = usd * policy.cold_start_seconds
+    rates = Rates(seconds, usd * seconds, start, policy.cold_start_seconds)
+    return window.levels.after(demand, demand * each, policy.utilization, rates)
+
+
+def _base(window: Window, sample: Sample, time: float) -> tuple[float, int]:
+    if time - window.base[0] >= LIMIT_SECONDS:
+        return time, sample.replicas
+    return window.base
+
+
+def _mean(mean: float, value: float, seconds: float, horizon: float) -> float:
+    return mean + (1 - math.exp(-seconds / horizon)) * (value - mean)
+
+
+def _noted(window: Window, now: datetime) -> tuple[Slot, ...]:
+    profile = list(window.profile or (Slot(),) * SLOTS)
+    at, today = _slot(now, 0.0), now.toordinal()
+    slot = profile[at]
+    if slot.day not in (-1, today):
+        old, usd = (slot.demand, slot.api_usd) if slot.demand else (slot.now_demand, 0.0)
+        usd = usd or slot.now_api_usd
+        slot = Slot((old + slot.now_demand) / 2, (usd + slot.now_api_usd) / 2)
+    high = max(slot.now_demand, window.stable)
+    profile[at] = Slot(slot.demand, slot.api_usd, today, high, high * window.usd_per_work)
+    return tuple(profile)
+
+
+def _slot(now: datetime, ahead_seconds: float) -> int:
+    seconds = now.hour * 3600 + now.minute * 60 + now.second + ahead_seconds
+    return int(seconds // (86_400 / SLOTS)) % SLOTS

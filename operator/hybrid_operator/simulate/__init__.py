@@ -1,0 +1,1 @@
+"""Replaying traces: what scaling policies cost, and what they do to requests."""

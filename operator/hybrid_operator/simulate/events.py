@@ -1,0 +1,178 @@
+"""The discrete event simulator: engines that queue, cold starts that vary, an API with latency.
+
+The router sends a request to the ready engine with the least work, and to the API when that engine
+would make it wait for longer than `SPILL_SECONDS`, or none is ready. A replica that goes takes no
+new request and ends when its last one has.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hybrid_operator.simulate.engine import FASTEST, Engine, Job
+from hybrid_operator.simulate.fluid import HOUR, Result, Seen, reversals
+
+if TYPE_CHECKING:
+    from hybrid_operator.simulate.fluid import Scaler, Setting
+    from hybrid_operator.simulate.trace import Request, Trace
+
+TTFT_SECONDS, ITL_SECONDS = 2.0, 0.1
+"""Objectives that attainment is counted against: to the first token, and mean between tokens."""
+SPILL_SECONDS = 1.0
+API_TTFT_SECONDS, API_ITL_SECONDS = 0.6, 0.02
+"""Median latency of the API."""
+SPREAD = 0.25
+"""Sigma of the logarithm of the API's latency and of cold starts."""
+PERIOD = 5.0
+"""Seconds between two looks of a policy."""
+
+
+@dataclass(slots=True)
+class _Period:
+    """What was asked for since the last look."""
+
+    work: float = 0.0
+    usd: float = 0.0
+    tokens: float = 0.0
+    worst: float = 0.0
+
+
+@dataclass(slots=True)
+class Simulation:
+    """One policy on one trace."""
+
+    trace: Trace
+    setting: Setting
+    scaler: Scaler
+    seed: int = 1
+    result: Result = field(default_factory=Result)
+    engines: list[Engine] = field(default_factory=list)
+    _leaving: list[Engine] = field(default_factory=list)
+    _draw: random.Random = field(init=False)
+    _api_until: list[float] = field(default_factory=list)
+    _good: int = 0
+    _requests: int = 0
+    _now: float = 0.0
+    _period: _Period = field(default_factory=_Period)
+    _slots: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._draw = random.Random(self.seed)  # noqa: S311  a simulation's
+        self._slots = slots(self.trace, self.setting)
+
+    @property
+    def _counted_from(self) -> float:
+        return self.trace.seconds * self.setting.warm_up
+
+    def run(self) -> Result:
+        """Replay, and return what counts."""
+        look = PERIOD
+        for request in self.trace.requests:
+            while request.at >= look:
+                self._look(look)
+                look += PERIOD
+            for _ in range(self.setting.volume):
+                self._arrive(request)
+        self._look(look)
+        self._end()
+        result = self.result
+        result.gpu_usd = result.gpu_hours * self.setting.prices.gpu_hour
+        result.slo_attainment = self._good / self._requests if self._requests else 1.0
+        result.delayed = self._requests - self._good - result.lost
+        first = int(self._counted_from / PERIOD)
+        result.reversals = reversals(result.schedule[first:])
+        return result
+
+    def _arrive(self, request: Request) -> None:
+        self._pass(request.at)
+        work = self.setting.work(request.prompt, request.generated)
+        usd = self.setting.api_usd(request.prompt, request.generated)
+        self._period.work += work
+        self._period.usd += usd
+        self._period.tokens += request.prompt + request.generated
+        ready = [each for each in self.engines if each.ready_at <= request.at]
+        best = min(ready, key=lambda each: each.backlog, default=None)
+        if best is None or best.wait_seconds() > SPILL_SECONDS:
+            self._to_api(request, usd)
+        else:
+            best.add(Job(request.at, request.prompt, request.generated))
+
+    def _to_api(self, request: Request, usd: float) -> None:
+        slower = self._draw.lognormvariate(0, SPREAD)
+        ttft, itl = API_TTFT_SECONDS * slower, API_ITL_SECONDS * slower
+        self._api_until.append(request.at + ttft + itl * request.generated)
+        self._judge(request.at, ttft, itl)
+        if request.at >= self._counted_from:
+            self.result.api_usd += usd
+
+    def _judge(self, arrived: float, ttft: float, itl: float) -> None:
+        self._period.worst = max(self._period.worst, ttft / TTFT_SECONDS, itl / ITL_SECONDS)
+        if arrived >= self._counted_from:
+            self._requests += 1
+            self._good += ttft <= TTFT_SECONDS and itl <= ITL_SECONDS
+
+    def _look(self, at: float) -> None:
+        self._pass(at)
+        period, self._period = self._period, _Period()
+        self._api_until = [until for until in self._api_until if until > at]
+        active = sum(each.active for each in self.engines) + len(self._api_until)
+        asked = len(self.engines)
+        seen = Seen(
+            time=at,
+            seconds=PERIOD,
+            work=period.work / PERIOD,
+            api_usd=period.usd / PERIOD,
+            tokens=period.tokens / PERIOD,
+            active=active / self._slots,
+            replicas=asked,
+            ready=sum(each.ready_at <= at for each in self.engines),
+            pressure=period.worst,
+        )
+        wanted = min(max(self.scaler.replicas(seen), 0), self.setting.most)
+        self.result.schedule.append(wanted)
+        self._scale(wanted, at)
+
+    def _scale(self, wanted: int, at: float) -> None:
+        while len(self.engines) > wanted:
+            # As pod deletion cost has it: what starts goes first, then what is idle.
+            engine = min(self.engines, key=lambda one: (one.ready_at <= at, one.backlog))
+            self.engines.remove(engine)
+            self._leaving.append(engine)
+        while len(self.engines) < wanted:
+            cold = self.setting.cold_start * self._draw.lognormvariate(0, SPREAD)
+            setting = self.setting
+            self.engines.append(Engine(setting.prefill, setting.decode, at + cold, now=at))
+
+    def _pass(self, until: float) -> None:
+        """Let time pass for all engines."""
+        counted = max(until - max(self._now, self._counted_from), 0.0)
+        self.result.gpu_hours += (len(self.engines) + len(self._leaving)) * counted / HOUR
+        self._now = until
+        for engine in (*self.engines, *self._leaving):
+            engine.advance(until)
+            self._collect(engine)
+        self._leaving = [engine for engine in self._leaving if engine.active]
+
+    def _collect(self, engine: Engine) -> None:
+        for job in engine.finished:
+            first = job.first_token if job.first_token is not None else job.arrived
+            done = job.done if job.done is not None else first
+            itl = (done - first) / (job.generated - 1) if job.generated > 1 else 0.0
+            self._judge(job.arrived, first - job.arrived, itl)
+        engine.finished.clear()
+
+    def _end(self) -> None:
+        for engine in (*self.engines, *self._leaving):
+            while engine.active:
+                engine.advance(engine.next_event())
+            self._collect(engine)
+
+
+def slots(trace: Trace, setting: Setting) -> float:
+    """Return the requests that are at a replica at once when it works at its capacity."""
+    count = len(trace.requests)
+    work = sum(setting.work(each.prompt, each.generated) for each in trace.requests) / count
+    alone = sum(each.prompt / setting.prefill + each.generated / FASTEST for each in trace.requests)
+    return max(alone / count / work, 1.0) if work else 1.0

@@ -1,0 +1,259 @@
+"""The scaling policy: one sentence for each branch, and the laws that hold for every load."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybrid_operator.core.scaling.policy import decide
+from hybrid_operator.core.scaling.types import Decision, Hint, Objectives, Policy, Sample
+from hybrid_operator.core.scaling.window import Window, observe, remember
+
+NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)  # a Wednesday
+DEAR, CHEAP = 0.02, 0.00005
+"""USD of the API for an engine-second; a replica at 1 USD an hour costs 0.00028 a second."""
+
+
+def sample(demand: float = 0.0, replicas: int = 1, **fields: Any) -> Sample:
+    given: dict[str, Any] = {
+        "seconds": 15.0,
+        "demand": demand,
+        "replicas": replicas,
+        "ready": replicas,
+        "requests": demand > 0,
+    }
+    return Sample(**given | fields)
+
+
+def play(policy: Policy, samples: list[Sample], window: Window | None = None) -> Decision:
+    """Return the last decision; every sample has the replicas that it states."""
+    window, decision = window or Window(), None
+    for index, each in enumerate(samples):
+        now = NOON + timedelta(seconds=15 * index)
+        window = observe(window, each, policy, now)
+        decision = decide(window, policy, now)
+        window = remember(window, decision)
+    assert decision is not None
+    return decision
+
+
+def priced(usd: float, demand: float, replicas: int = 1, **fields: Any) -> Sample:
+    return sample(demand, replicas, api_usd=usd * demand, **fields)
+
+
+UP = Policy(least=1, most=8)
+SLEEPS = Policy(least=0, most=8)
+GUARDED = Policy(least=0, most=8, gpu_hour_usd=1.0)
+ALL_DAY = frozenset(range(7))
+
+CASES: list[Any] = [
+    pytest.param(UP, [sample(0.5)] * 4, 1, "Demand", id="demand that one serves keeps one"),
+    pytest.param(UP, [sample(1.0)] * 9, 2, "Demand", id="above the utilisation a second one comes"),
+    pytest.param(
+        UP, [sample(3.3)], 4, "Panic", id="a burst far above what is ready is met at once"
+    ),
+    pytest.param(UP, [sample(50.0)] * 40, 5, "StepLimit", id="at most four more at once"),
+    pytest.param(
+        UP, [sample(50.0, 4 + i) for i in range(9)], 8, "Bounds", id="max bounds what load asks for"
+    ),
+    pytest.param(replace(UP, least=2), [sample(0.1, 2)] * 9, 2, "Bounds", id="min bounds it below"),
+    pytest.param(
+        UP, [sample(3.0, 4)] * 5 + [sample(0.1, 4)] * 9, 4, "Stabilising", id="down waits 5 minutes"
+    ),
+    pytest.param(UP, [sample(0.1, 4)] * 40, 1, "Demand", id="and then comes"),
+    pytest.param(
+        UP, [sample(0.0, 4, complete=False)] * 40, 4, "NoMetrics", id="ignorance takes nothing away"
+    ),
+    pytest.param(
+        UP, [sample(math.nan, 3)] * 40, 3, "NoMetrics", id="a demand that is not a number neither"
+    ),
+    pytest.param(
+        UP, [sample(2.6, 1, complete=False)], 4, "Panic", id="what is seen in part may add replicas"
+    ),
+    pytest.param(SLEEPS, [sample(0.0)] * 61, 0, "Idle", id="without requests min 0 sleeps"),
+    pytest.param(
+        SLEEPS, [sample(0.001)] * 80, 1, "Demand", id="with the least request it stays awake"
+    ),
+    pytest.param(
+        replace(SLEEPS, idle_seconds=60.0), [sample(0.0)] * 6, 0, "Idle", id="after idleAfter"
+    ),
+    pytest.param(
+        SLEEPS, [sample(0.0, 0)] * 9 + [sample(0.01, 0)], 1, "Wake", id="the first request wakes"
+    ),
+    pytest.param(UP, [sample(0.0)] * 99, 1, "Bounds", id="min 1 never sleeps"),
+    pytest.param(
+        GUARDED, [priced(CHEAP, 3.0, 4)] * 99, 0, "CostGuard", id="a cheap API is left its traffic"
+    ),
+    pytest.param(
+        GUARDED, [priced(CHEAP, 3.0, 4)] * 30, 4, "Stabilising", id="but not on ten minutes' word"
+    ),
+    pytest.param(
+        GUARDED, [priced(CHEAP, 0.5, 0)] * 20, 0, "CostGuard", id="a cheap API wakes nothing"
+    ),
+    pytest.param(
+        GUARDED,
+        [priced(DEAR, 4.0 * (i % 20 == 0), 5) for i in range(59)],
+        5,
+        "Price",
+        id="a dear API keeps replicas that look idle",
+    ),
+    pytest.param(
+        replace(GUARDED, gpu_hour_usd=0.0),
+        [priced(CHEAP, 3.0, 4)] * 99,
+        4,
+        "Demand",
+        id="owned GPUs are never guarded away",
+    ),
+    pytest.param(
+        replace(GUARDED, gpu_hour_usd=None),
+        [priced(CHEAP, 3.0, 4)] * 99,
+        4,
+        "Demand",
+        id="without a price of the GPU the guard does not act",
+    ),
+    pytest.param(
+        GUARDED,
+        [priced(CHEAP, 1.5, 3, local_only=1.5)] * 99,
+        2,
+        "LocalOnly",
+        id="what must stay local is served at any price",
+    ),
+    pytest.param(
+        replace(UP, objectives=Objectives(ttft_seconds=1.0)),
+        [sample(1.0, 2, ttft_seconds=1.5)],
+        3,
+        "SLO",
+        id="a missed objective adds replicas",
+    ),
+    pytest.param(
+        replace(UP, objectives=Objectives(itl_seconds=0.05)),
+        [sample(0.1, 2, itl_seconds=0.5)] * 30,
+        1,
+        "Demand",
+        id="not where replicas are idle",
+    ),
+    pytest.param(
+        replace(UP, objectives=Objectives(ttft_seconds=1.0)),
+        [sample(0.85, 2, ttft_seconds=0.9)] * 30,
+        2,
+        "SLO",
+        id="near an objective nothing is taken away",
+    ),
+    pytest.param(
+        replace(UP, objectives=Objectives(ttft_seconds=1.0)),
+        [sample(1.2, 3, ready=1, ttft_seconds=9.0)],
+        3,
+        "SLO",
+        id="replicas that start are waited for",
+    ),
+    pytest.param(
+        replace(UP, hints=(Hint(ALL_DAY, 11 * 60, 13 * 60, 3),)),
+        [sample(0.1)],
+        3,
+        "Schedule",
+        id="the schedule asks for them now",
+    ),
+    pytest.param(
+        replace(UP, hints=(Hint(frozenset({1}), 22 * 60, 12 * 60 + 1, 3),)),
+        [sample(0.1)],
+        3,
+        "Schedule",
+        id="a night of the schedule ends on the next day",
+    ),
+    pytest.param(
+        replace(UP, hints=(Hint(frozenset({0}), 11 * 60, 13 * 60, 3),)),
+        [sample(0.1)],
+        1,
+        "Demand",
+        id="on another day it does not",
+    ),
+]
+
+
+@pytest.mark.parametrize(("policy", "samples", "replicas", "reason"), CASES)
+def test_decision(policy: Policy, samples: list[Sample], replicas: int, reason: str):
+    decision = play(policy, samples)
+    assert (decision.replicas, decision.reason) == (replicas, reason), decision.message
+
+
+def test_before_anything_is_seen_the_least_is_asked_for():
+    assert decide(Window(), UP, NOON).reason == "NoMetrics"
+
+
+def test_yesterday_at_this_time_counts_where_a_forecast_is_asked_for():
+    policy = replace(UP, forecast=True)
+    window = Window()
+    for day, demand in ((0, 4.0), (1, 0.1)):
+        for minute in range(60):
+            now = NOON + timedelta(days=day, minutes=minute - 60)
+            window = observe(window, sample(demand, 1, seconds=60.0), policy, now)
+            window = remember(window, decide(window, policy, now))
+    for _ in range(10):  # well before noon, nothing else asks for more than one
+        window = observe(window, sample(0.1, 1, seconds=60.0), policy, NOON - timedelta(hours=5))
+        window = remember(window, decide(window, policy, NOON - timedelta(hours=5)))
+    assert decide(window, policy, NOON - timedelta(hours=5)).replicas == 1
+    tomorrow = NOON + timedelta(days=2, minutes=-30)
+    window = observe(window, sample(0.1), policy, tomorrow)
+    assert decide(window, policy, tomorrow).reason == "Forecast"
+
+
+def test_a_lie_of_a_pod_costs_no_memory():
+    window = observe(Window(), sample(1e12), replace(GUARDED, most=4), NOON)
+    window = observe(window, priced(DEAR, 1e12), replace(GUARDED, most=4), NOON)
+    assert len(window.levels.levels) <= 5
+
+
+DEMANDS = st.lists(st.floats(0, 6), min_size=1, max_size=60)
+POLICIES = st.builds(
+    Policy,
+    least=st.integers(0, 2),
+    most=st.integers(2, 6),
+    gpu_hour_usd=st.sampled_from([None, 0.0, 1.0]),
+    forecast=st.booleans(),
+)
+USD = st.sampled_from([0.0, CHEAP, 0.0004, DEAR])
+
+
+def follow(policy: Policy, demands: list[float], usd: float) -> tuple[Window, list[int]]:
+    window, replicas, found = Window(), policy.least, []
+    for index, demand in enumerate(demands):
+        now = NOON + timedelta(seconds=15 * index)
+        window = observe(window, priced(usd, demand, replicas), policy, now)
+        decision = decide(window, policy, now)
+        window, replicas = remember(window, decision), decision.replicas
+        found.append(replicas)
+    return window, found
+
+
+@given(POLICIES, DEMANDS, USD)
+@settings(deadline=None, max_examples=40)
+def test_bounds_always_hold(policy, demands, usd):
+    _, found = follow(policy, demands, usd)
+    assert all(policy.least <= each <= policy.most for each in found)
+
+
+@given(POLICIES, DEMANDS, USD, st.floats(0, 6), st.floats(0, 6))
+@settings(deadline=None, max_examples=40)
+def test_more_demand_never_gives_fewer_replicas(policy, demands, usd, one, other):
+    window, found = follow(policy, demands, usd)
+    less, more = (
+        decide(observe(window, priced(usd, each, found[-1]), policy, NOON), policy, NOON).replicas
+        for each in sorted((one, other))
+    )
+    assert less <= more
+
+
+@given(POLICIES, st.lists(st.floats(0, 6), min_size=240, max_size=240), USD)
+@settings(deadline=None, max_examples=15)
+def test_an_hour_has_at_most_12_ups_that_turn_into_downs(policy, demands, usd):
+    _, found = follow(policy, demands, usd)
+    moves = [b > a for a, b in itertools.pairwise(found) if a != b]
+    turns = sum(up and not then for up, then in itertools.pairwise(moves))
+    assert turns <= 12

@@ -1,0 +1,133 @@
+"""The simulators: the optimum is one, policies stay in bounds, and `hinf simulate` says what."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybrid_operator.cli.main import cli
+from hybrid_operator.simulate import fluid, trace
+from hybrid_operator.simulate.engine import Engine, Job
+from hybrid_operator.simulate.policies import POLICIES, replay
+
+DEAR = fluid.Prices(2.5, 10.0)
+HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+
+
+def loaded(work: list[float], **fields: Any) -> fluid.Load:
+    """Return a load in which the API takes 2 USD an hour for a replica's worth of work."""
+    setting = fluid.Setting(DEAR, step=60.0, warm_up=0.0, **fields)
+    usd = tuple(each * setting.step * 2 / 3600 for each in work)
+    return fluid.Load(setting, tuple(work), usd, tuple(work))
+
+
+@given(st.lists(st.floats(0, 1.7), min_size=1, max_size=7))
+@settings(deadline=None, max_examples=60)
+def test_the_optimum_is_what_trying_every_schedule_finds(work):
+    load = loaded(work)
+    most, step = load.peak, load.setting.step / 3600
+    start = load.setting.cold_start / 3600
+
+    def cost(schedule: tuple[int, ...]) -> float:
+        ups = sum(max(b - a, 0) for a, b in itertools.pairwise(schedule))
+        api = sum(
+            usd * (1 - min(w, r * 0.85) / w) if w else 0.0
+            for w, usd, r in zip(load.work, load.api_usd, schedule, strict=True)
+        )
+        return sum(schedule) * step + ups * start + api
+
+    tried = itertools.product(range(most + 1), repeat=len(work))
+    assert fluid.optimum(load).usd == pytest.approx(min(map(cost, tried)), abs=1e-9)
+
+
+def test_a_replica_costs_from_the_moment_it_is_asked_for_and_serves_a_cold_start_later():
+    class One:
+        def replicas(self, seen: fluid.Seen) -> int:
+            del seen
+            return 1
+
+    load = loaded([0.85] * 10)
+    result = fluid.run(load, One())
+    assert result.gpu_usd == pytest.approx(9 * 60 / 3600)  # asked for when the first step ended
+    assert result.api_usd == pytest.approx(3 * load.api_usd[0])  # it, and 90 s
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_no_policy_is_cheaper_than_the_optimum(name):
+    made = trace.bursts(1.0)
+    load = fluid.load(made, fluid.Setting(DEAR, step=5.0))
+    assert replay(load, name).total_usd >= replay(load, "oracle").total_usd - 1e-9
+
+
+def test_an_engine_does_what_its_rates_say():
+    engine = Engine(prefill=8000.0, decode=1000.0, ready_at=0.0)
+    jobs = [Job(0.0, 800, 101) for _ in range(10)]
+    for job in jobs:
+        engine.add(job)
+    while engine.active:
+        engine.advance(engine.next_event())
+    assert jobs[0].first_token == pytest.approx(0.1)
+    assert all(job.done and job.first_token for job in jobs)
+    assert [j.first_token for j in jobs] == sorted(j.first_token or 0 for j in jobs)
+    assert engine.now == pytest.approx(10 * 0.1 + 100 / 40, rel=0.1)
+
+
+def write(folder: Path, made: trace.Trace) -> Path:
+    path = folder / "trace.csv"
+    rows = [
+        f"2026-11-25 {int(at) // 3600:02}:{int(at) // 60 % 60:02}:{at % 60:09.6f}0,{p},{g}\n"
+        for at, p, g in made.requests
+    ]
+    path.write_text(HEAD + "".join(rows))
+    return path
+
+
+def hinf(*args: str) -> Result:
+    return CliRunner().invoke(cli, ("simulate", *args), prog_name="hinf")
+
+
+@pytest.mark.parametrize("model", ["fluid", "events"])
+def test_the_fields_are_fixed(tmp_path, model):
+    path = write(tmp_path, trace.bursts(0.5))
+    args = ("--trace", str(path), "--policy", "hybrid", "--model", model, "-o", "json")
+    found = json.loads(hinf(*args).output)
+    assert list(found) == [
+        *("gpu_hours", "gpu_usd", "api_usd", "total_usd"),
+        *("slo_attainment", "delayed", "lost", "reversals"),
+    ]
+    assert found["total_usd"] == pytest.approx(found["gpu_usd"] + found["api_usd"], abs=2e-4)
+    assert hinf(*args).output == hinf(*args).output
+
+
+def test_all_policies_stand_in_one_table_of_100_columns(tmp_path):
+    path = write(tmp_path, trace.bursts(0.2))
+    result = hinf("--trace", str(path), "--policy", "all", "--step", "10")
+    assert result.exit_code == 0, result.output
+    assert all(name in result.output for name in POLICIES)
+    assert max(map(len, result.output.splitlines())) <= 100
+
+
+BAD = [
+    pytest.param("a,b\n1,2\n", "has no column TIMESTAMP", id="another file"),
+    pytest.param(HEAD, "holds no request", id="an empty one"),
+    pytest.param(HEAD + "2026-11-25 00:00:00,many,1\n", "line 2", id="a word for a number"),
+    pytest.param(HEAD + "2026-11-25 00:00:00,-1,1\n", "fewer than 0", id="fewer tokens than none"),
+    pytest.param(HEAD + "soon,1,1\n", "line 2", id="a time that is none"),
+    pytest.param(HEAD + "2026-11-25 00:00:00,1\n", "line 2", id="a row that is short"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_a_bad_trace_is_refused_with_its_line(tmp_path, text, message):
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    result = hinf("--trace", str(path), "--policy", "hpa")
+    assert result.exit_code == 2
+    assert message in result.output
