@@ -97,6 +97,7 @@ class Operator:
             Hands(kube, writer, Recorder(writer, _now, NAME), self._metrics),
             plan,
             _now,
+            random.random,
         )
         self._followers = self._follow()
         self._metrics.follow(lambda: self._workers.depth, self._elector.leading)

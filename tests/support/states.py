@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from hybrid_operator.core.diff import stamp_of
 from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.engine.version import Version
 from hybrid_operator.core.plan import plan
-from hybrid_operator.core.state import BackendReport, Observed, Plan, PodView, Ref
+from hybrid_operator.core.state import BackendReport, Contested, Observed, Plan, PodView, Ref
 from tests.support.resources import MINIMAL, NOW, applied, observed, running, spec
 
 ENGINE = "support-llama-3-8b-6b391556"
@@ -88,6 +89,15 @@ def surplus_router(**fields: Any) -> Observed:
     seen = deployment(settled(), ROUTER, replicas=3, updatedReplicas=1)
     more = PodView(f"{ROUTER}-new", "router", None, ready=False, phase="Pending", **fields)
     return replace(seen, pods=(*seen.pods, more))
+
+
+def fought() -> Observed:
+    """Return the state in which somebody changes the routers back as often as they are applied."""
+    seen = settled()
+    ref = Ref("Deployment", ROUTER)
+    image = "spec.template.spec.containers[router].image"
+    undone = Contested(stamp_of(seen.children[ref]), (image,), held=True)
+    return replace(seen, contested={ref: undone})
 
 
 def crashing(text: str = MINIMAL) -> Observed:
@@ -185,5 +195,6 @@ STATES: tuple[tuple[str, Observed, Callable[[Observed], Plan]], ...] = (
         replace(observed(), foreign=frozenset({Ref("Deployment", ROUTER)})),
         plain,
     ),
+    ("somebody changes the routers back as often as they are applied", fought(), plain),
 )
 """Each state: its name, what is seen, and the operator that sees it."""

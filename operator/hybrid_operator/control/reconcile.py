@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.control import observe, status
 from hybrid_operator.control.cache import family_of
+from hybrid_operator.control.contest import Contests
 from hybrid_operator.control.ownership import is_ours
 from hybrid_operator.control.workers import Result
+from hybrid_operator.core import diff
 from hybrid_operator.core.plan import is_paused
 from hybrid_operator.core.state import Event, Nodes, Observed, Owner, Plan, Ref
 from hybrid_operator.kube.client import METADATA_ONLY
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_STATUS = Ref("HybridInference", "status")
+"""Stands for the status among what may be contested."""
 FOREIGN_SECONDS = 10.0
 """How soon to look again whether an object that is in the way has gone; nothing watches those."""
 
@@ -88,12 +92,14 @@ class Reconciler:
         hands: Hands,
         planner: Callable[[Observed, datetime], Plan],
         now: Callable[[], datetime],
+        jitter: Callable[[], float],
     ) -> None:
         self._world = world
         self._hands = hands
         self._planner = planner
         self._now = now
-        self._statuses: dict[Key, _Memory] = {}
+        self._jitter = jitter
+        self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Result:
         """Do what the resource of that name needs, and say how that went.
@@ -115,10 +121,11 @@ class Reconciler:
     async def _reconcile(self, key: Key) -> Result:
         resource = self._world.resources.get(key)
         if resource is None:
-            self._statuses.pop(key, None)
+            self._memories.pop(key, None)
             return Result()
         owner = observe.owner(resource)
-        seen = self._observe(key, owner, resource)
+        memory = self._remember(key, owner)
+        seen = self._observe(key, owner, resource, memory)
         if owner.deleting or is_paused(seen):
             return Result()
         plan = self._plan(seen)
@@ -133,11 +140,20 @@ class Reconciler:
         for event in (*plan.events, *(_failed(failure) for failure in failures)):
             await self._hands.recorder.record(owner, event)
         soon = FOREIGN_SECONDS if names.foreign else None
-        wanted = [delay for delay in (plan.requeue, again, soon) if delay is not None]
+        calm = memory.contests.next_look(_clock())
+        wanted = [delay for delay in (plan.requeue, again, soon, calm) if delay is not None]
         wrote = bool(plan.apply or plan.delete)
         return Result(wrote=wrote, failed=bool(failures), again=min(wanted, default=None))
 
-    def _observe(self, key: Key, owner: Owner, resource: Mapping[str, Any]) -> Observed:
+    def _remember(self, key: Key, owner: Owner) -> _Memory:
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != owner.uid:
+            memory = self._memories[key] = _Memory(owner.uid, Contests(self._jitter))
+        return memory
+
+    def _observe(
+        self, key: Key, owner: Owner, resource: Mapping[str, Any], memory: _Memory
+    ) -> Observed:
         family, world = family_of(key), self._world
         spec, error = observe.spec(resource)
         return Observed(
@@ -150,6 +166,7 @@ class Reconciler:
             pods=observe.pods(world.children.pods(family), spec),
             reports=world.scraper.reports(key),
             nodes=world.nodes(),
+            contested=memory.contests.contested(_clock()),
         )
 
     def _plan(self, seen: Observed) -> Plan:
@@ -209,6 +226,7 @@ class Reconciler:
     async def _write(self, key: Key, seen: Observed, plan: Plan, names: _Names) -> list[str]:
         """Apply and delete; return a sentence for each that the API server refused."""
         failures: list[str] = []
+        contests = self._memories[key].contests
         for obj in plan.apply:
             ref = Ref(obj["kind"], obj["metadata"]["name"])
             try:
@@ -219,6 +237,8 @@ class Reconciler:
                 log.warning("%s: %s", key, error)
                 failures.append(f"{ref.kind} {ref.name}: {error}")
                 continue
+            fields = diff.paths(seen.children[ref], obj) if ref in seen.children else ()
+            contests.wrote(ref, diff.stamp_of(obj), tuple(fields), _clock())
             log.info("%s: applied %s %s", key, ref.kind, ref.name)
             self._world.children.upsert(CHILDREN[ref.kind], written)
         for ref in plan.delete:
@@ -236,15 +256,17 @@ class Reconciler:
         if not plan.status and not failures:
             return None
         planned = self._compose(key, seen, plan, failures)
-        memory = self._statuses.setdefault(key, _Memory(owner.uid))
-        if memory.uid != owner.uid:
-            memory = self._statuses[key] = _Memory(owner.uid)
+        memory = self._memories[key]
         age = _clock() - memory.figures_at
         decision = status.decide(planned, live, memory.written, age)
         if not decision.write:
             return decision.again
+        stamp = status.stamp(planned)
+        if wait := memory.contests.wait(_STATUS, stamp, _clock()):
+            return wait
         self._world.resources.writing(key, planned)
         stored = await self._hands.writer.status(key, owner.uid, planned)
+        memory.contests.wrote(_STATUS, stamp, (), _clock())
         memory.written = status.Written(planned, stored.get("status") or {})
         if status.figures_differ(planned, live):
             memory.figures_at = _clock()
@@ -274,9 +296,10 @@ class Reconciler:
 
 @dataclass(slots=True)
 class _Memory:
-    """What is remembered of a resource's status; forgetting it costs at most one write."""
+    """What is remembered of a resource's writes; forgetting it costs at most one more."""
 
     uid: str
+    contests: Contests[Ref]
     written: status.Written | None = None
     figures_at: float = -math.inf
 

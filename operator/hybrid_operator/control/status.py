@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hybrid_operator.core.naming import digest
+from hybrid_operator.core.objects.record import canonical
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -65,6 +68,15 @@ def decide(
     if figures_age >= FIGURES_SECONDS:
         return Decision(write=True)
     return Decision(write=False, again=FIGURES_SECONDS - figures_age)
+
+
+def stamp(status: Mapping[str, Any]) -> str:
+    """Return a hash that is the same for statuses that differ in times and figures alone."""
+    conditions = [
+        {name: value for name, value in entry.items() if name != "lastTransitionTime"}
+        for entry in status.get("conditions") or ()
+    ]
+    return digest(canonical(_without_figures(status) | {"conditions": conditions}), length=16)
 
 
 def figures_differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
-SETTLED_AFTER = 10
-"""Reconciliations in a row that may write. More of them means that somebody undoes what we do;
-from then on the key is slowed down like a failing one, instead of fighting at full speed."""
 FAILED_HOLD_SECONDS = 2.0
 """A change to a failing key is looked at within this time, whatever its backoff has grown to."""
 
@@ -34,12 +31,6 @@ class Result:
     """Whether to try again, with backoff."""
     again: float | None = None
     """Seconds after which to look again although nothing changed."""
-
-
-@dataclass(slots=True)
-class _Streak:
-    failures: int = 0
-    writes: int = 0
 
 
 class Workers:
@@ -57,7 +48,7 @@ class Workers:
         self._handle = handle
         self._jitter = jitter
         self._queue: KeyedQueue[Key] = KeyedQueue()
-        self._streaks: dict[Key, _Streak] = {}
+        self._failures: dict[Key, int] = {}
         self._wake = asyncio.Event()
 
     @property
@@ -105,20 +96,14 @@ class Workers:
 
     def _finish(self, key: Key, result: Result) -> None:
         now = _clock()
-        streak = self._streaks.setdefault(key, _Streak())
-        streak.failures = streak.failures + 1 if result.failed else 0
-        streak.writes = streak.writes + 1 if result.wrote else 0
+        failures = self._failures.pop(key, 0)
         again = None if result.again is None else now + result.again
         not_before = now
         if result.failed:
-            wait = backoff(streak.failures, self._jitter())
+            self._failures[key] = failures + 1
+            wait = backoff(failures + 1, self._jitter())
             again = now + wait
             not_before = now + min(wait, FAILED_HOLD_SECONDS)
-        elif streak.writes > SETTLED_AFTER:
-            not_before = now + backoff(streak.writes - SETTLED_AFTER, self._jitter())
-            log.warning("%s: its objects are changed back as often as they are written", key)
-        if not streak.failures and not streak.writes:
-            del self._streaks[key]
         self._queue.finish(key, now, again, not_before)
         self._wake.set()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hybrid_operator.core import causes, naming, supported, table
+from hybrid_operator.core import causes, contest, naming, supported, table
 from hybrid_operator.core.desired import IGNORE_FIT, UPDATE
 from hybrid_operator.core.placement import explain
 from hybrid_operator.core.view import Engine
@@ -65,10 +65,12 @@ def conditions(facts: Facts) -> tuple[Condition, ...]:
     providers = providers_reachable(view.accounts)
     ready = is_ready(facts, routers)
     parts = (engines, routers, providers)
+    fought = contest.cause(facts.observed.contested, facts.desired.refs())
+    undone = [_false("Progressing", fought.reason, fought.message)] if fought else []
     return (
         ready,
-        degraded(facts, ready, parts),
-        progressing(facts, parts),
+        degraded(facts, ready, (*undone, *parts)),
+        progressing(facts, parts, undone),
         engines,
         routers,
         providers,
@@ -273,11 +275,13 @@ _IN_TIME = frozenset({"Starting", "TableNotServed", "Unschedulable"})
 """Reasons that time may mend: part of every start."""
 
 
-def progressing(facts: Facts, parts: Iterable[Condition]) -> Condition:
+def progressing(facts: Facts, parts: Iterable[Condition], undone: Sequence[Condition]) -> Condition:
     """Whether the cluster is on its way to what the spec says."""
     name = "Progressing"
     if facts.problems:
         return _false(name, "InvalidSpec", "nothing happens until the spec is valid")
+    if undone:
+        return undone[0]
     workloads = (*facts.view.engines, facts.view.routers)
     stuck = [part.stuck for part in workloads if part.stuck is not None]
     if stuck:

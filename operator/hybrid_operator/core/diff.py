@@ -40,6 +40,11 @@ def stamp(desired: Mapping[str, Any]) -> dict[str, Any]:
     return {**desired, "metadata": metadata}
 
 
+def stamp_of(obj: Mapping[str, Any]) -> str:
+    """Return the hash that `stamp` noted; "" where there is none."""
+    return str((obj["metadata"].get("annotations") or {}).get(meta.APPLIED, ""))
+
+
 def differs(live: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> bool:
     """Whether `desired` must be applied."""
     return live is None or bool(paths(live, desired))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hybrid_operator.api import validate
 from hybrid_operator.api.base import GROUP, Problem
+from hybrid_operator.core import contest, diff, status
 from hybrid_operator.core import desired as wanted
-from hybrid_operator.core import diff, status
 from hybrid_operator.core.conditions import Facts
 from hybrid_operator.core.engine.defaults import CURRENT, EngineDefaults
 from hybrid_operator.core.objects.context import Context
@@ -76,6 +76,7 @@ def _changes(
         for ref, obj in refs.items()
         if ref not in observed.foreign
         and not _leaving(live.get(ref))
+        and not contest.is_held(observed.contested.get(ref), obj)
         and diff.differs(live.get(ref), obj)
     )
     delete = (ref for ref, obj in live.items() if ref not in refs and not _leaving(obj))

@@ -140,6 +140,18 @@ class Nodes:
 
 
 @dataclass(frozen=True, slots=True)
+class Contested:
+    """A child that somebody changes back as often as it is applied."""
+
+    stamp: str
+    """Of what is applied, see `diff.stamp`; as soon as another is wanted, the contest is over."""
+    fields: tuple[str, ...] = ()
+    """Dotted paths of what is changed back; none where the child is deleted."""
+    held: bool = False
+    """Whether it is too soon to apply it again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that a plan depends on, besides the time."""
 
@@ -159,6 +171,7 @@ class Observed:
     pods: tuple[PodView, ...] = ()
     reports: tuple[RouterReport, ...] = ()
     nodes: Nodes = field(default_factory=Nodes)
+    contested: Mapping[Ref, Contested] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.operators import Cluster, OperatorProcess
+from tests.support.operators import MERGE, Cluster, OperatorProcess, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,9 +17,51 @@ if TYPE_CHECKING:
 
     import httpx2 as httpx
 
+    from tests.support.operators import Object
 
 FAULT = "by a fault of the operator"
 """What the operator's log says when it caught an exception that nobody expected."""
+
+
+DEPLOYMENTS = "/apis/apps/v1/deployments"
+PODS = "/api/v1/pods"
+INSTALLED = {"labelSelector": "app.kubernetes.io/name=hybridinference-operator"}
+
+
+def _serves_all(deployment: Object) -> bool:
+    """Whether an installed operator runs, and looks after all namespaces."""
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    environment = {each["name"]: each.get("value") for each in container["env"]}
+    return deployment["spec"]["replicas"] > 0 and not environment.get("HINF_WATCH_NAMESPACES")
+
+
+def _scale(api: httpx.Client, path: str, replicas: int) -> None:
+    patch = {"spec": {"replicas": replicas}}
+    assert api.patch(f"{path}/scale", json=patch, headers=MERGE).is_success
+
+
+@pytest.fixture(scope="session", autouse=True)
+def alone(api: httpx.Client) -> Iterator[None]:
+    """See to it that nobody else acts on the tests' resources.
+
+    An operator that looks after all namespaces, such as the demo's, would: it rests meanwhile.
+    """
+    found: list[Object] = api.get(DEPLOYMENTS, params=INSTALLED).json()["items"]
+    resting = {}
+    for each in filter(_serves_all, found):
+        namespace, name = each["metadata"]["namespace"], each["metadata"]["name"]
+        assert "HINF_AUDIT_LOG" in os.environ, (
+            f"the operator {name} in namespace {namespace} looks after all namespaces of your "
+            "cluster and would act on what these tests make: scale it to zero while they run"
+        )
+        path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+        resting[path] = each["spec"]["replicas"]
+        _scale(api, path, 0)
+    if resting:
+        until(lambda: not api.get(PODS, params=INSTALLED).json()["items"], "it rests", 60)
+    yield
+    for path, replicas in resting.items():
+        _scale(api, path, replicas)
 
 
 def _cluster(api: httpx.Client) -> Cluster:

@@ -68,6 +68,33 @@ def test_a_change_costs_one_write_for_each_object_that_differs(cluster: Cluster)
     ]
 
 
+def test_two_operators_that_disagree_do_not_fight_for_ever(own_cluster: Cluster, other, start):
+    """Somebody installed a second one, of another release."""
+    first = start("first")
+    first.until_leading()
+    second = start(
+        "second",
+        HINF_POD_NAMESPACE=other.namespace,
+        HINF_ROUTER_IMAGE="example.com/hybrid-router:another",
+    )
+    second.until_leading()
+    audit = Audit()
+    own_cluster.apply(resource("torn"))
+
+    def told() -> str:
+        found = own_cluster.conditions("torn").get("Degraded", {})
+        return str(found["message"]) if found.get("reason") == "Contested" else ""
+
+    message = until(told, "the status says that they disagree", 60)
+    assert "Deployment torn-router" in message
+    assert "containers[router].image" in message
+    time.sleep(20)
+    audit_late = Audit()
+    time.sleep(20)
+    assert len(audit_late.writes([own_cluster.namespace])) < 40
+    assert len(audit.writes([own_cluster.namespace])) < 400
+
+
 def test_twenty_rounds_of_applying_and_deleting_leave_nothing(cluster: Cluster):
     for _ in range(ROUNDS):
         cluster.apply(resource("round", model()))

@@ -61,7 +61,7 @@ class Cluster:
         world = World(self.resources, self.children, self, Settings(router_image="r"))  # type: ignore[arg-type]
         hands = Hands(self, self, self, OwnMetrics())  # type: ignore[arg-type]
         self.reconciler = Reconciler(
-            world, hands, self.plan, lambda: datetime(2026, 1, 1, tzinfo=UTC)
+            world, hands, self.plan, lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda: 1.0
         )
 
     def change(self, metadata: dict[str, Any], status: Mapping[str, Any] | None = None) -> None:

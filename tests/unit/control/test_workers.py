@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import logging
 
-import pytest
-
-from hybrid_operator.control.workers import CONCURRENCY, SETTLED_AFTER, Result, Workers
+from hybrid_operator.control.workers import CONCURRENCY, Result, Workers
 from hybrid_operator.kube.kinds import Key
 from tests.support import virtual_time
 
@@ -152,27 +150,6 @@ def test_a_fault_of_ours_is_logged_in_one_place_and_tried_again(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "ns/a: reconciling failed by a fault of the operator"
     ]
-
-
-def test_a_fight_with_somebody_who_undoes_our_writes_slows_down():
-    handler = Handler(*[Result(wrote=True)] * 10_000)
-
-    async def main():
-        workers = Workers(handler, lambda: 1.0)
-
-        async def undo() -> None:
-            while True:
-                workers.add(A)
-                await asyncio.sleep(0.1)
-
-        task = asyncio.ensure_future(undo())
-        await work(workers, 600)
-        task.cancel()
-
-    virtual_time.run(main())
-    times = handler.times()
-    assert times[SETTLED_AFTER - 1] == pytest.approx(0.9)
-    assert len(times) < SETTLED_AFTER + 12
 
 
 def test_stopping_cancels_and_awaits_what_is_under_way():
