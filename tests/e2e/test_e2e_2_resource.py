@@ -25,7 +25,7 @@ def test_a_missing_secret_is_a_condition_and_goes_when_it_appears(make):
         return [
             each
             for each in conditions
-            if "late" in each.get("message", "") and each["status"] == "False"
+            if "openai-key" in each.get("message", "") and each["status"] == "False"
         ]
 
     found = stack.eventually("a condition that names the Secret", problem, 90)

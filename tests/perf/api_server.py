@@ -1,0 +1,196 @@
+"""An API server and its etcd on ports of their own: no controllers, no nodes, no pods that run."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx2 as httpx
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+CRD = ROOT / "crds" / "hybridinference.dev_hybridinferences.yaml"
+READY_SECONDS = 60.0
+AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "verbs": ["get", "list", "watch"]},
+        {"level": "Metadata"},
+    ],
+}
+
+
+class ApiServer:
+    """Runs while entered; everything of it is gone afterwards."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="hinf-bench-"))
+        self._token = secrets.token_hex(16)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.port = free_port()
+        self.kubeconfig = self._folder / "kubeconfig"
+        self.audit_log = self._folder / "audit.log"
+
+    @property
+    def url(self) -> str:
+        """Base URL; its certificate is self-signed."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client must send."""
+        return {"authorization": f"Bearer {self._token}"}
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in reversed(self._processes):
+            process.wait(30)
+        shutil.rmtree(self._folder)
+
+    def writes(self, since: int = 0) -> list[tuple[str, str]]:
+        """Return verb and resource of every write of the operator but the Lease's.
+
+        Args:
+            since: How much of the audit log to skip, in bytes; see `mark`.
+        """
+        return [
+            (event["verb"], _resource(event["objectRef"]))
+            for event in self._events(since)
+            if event["userAgent"].startswith("hybridinference-operator")
+            and event.get("objectRef", {}).get("resource") != "leases"
+        ]
+
+    def mark(self) -> int:
+        """Return where the audit log ends now."""
+        return self.audit_log.stat().st_size
+
+    def _events(self, since: int) -> Iterator[dict[str, Any]]:
+        with self.audit_log.open("rb") as log:
+            log.seek(since)
+            for line in log:
+                yield json.loads(line)
+
+    def _start(self) -> None:
+        program = subprocess.run(
+            [ROOT / "tests" / "cluster" / "control-plane"], check=True, stdout=subprocess.PIPE
+        )
+        controlplane = program.stdout.decode().strip()
+        client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        self._run("etcd", [controlplane, *_etcd(self._folder, client, peer)])
+        self._files()
+        self._run("kube-apiserver", [controlplane, *self._flags(client)])
+        with httpx.Client(base_url=self.url, headers=self.headers, verify=False) as http:
+            self._wait(http)
+            manifest = CRD.read_bytes()
+            name = yaml.safe_load(manifest)["metadata"]["name"]
+            path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
+            params = {"fieldManager": "bench", "force": "true"}
+            apply = {"content-type": "application/apply-patch+yaml"}
+            http.patch(path, content=manifest, params=params, headers=apply).raise_for_status()
+
+    def _run(self, name: str, command: Sequence[str]) -> None:
+        with (self._folder / f"{name}.log").open("wb") as log:
+            self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+
+    def _wait(self, http: httpx.Client) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                if http.get("/readyz").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            dead = [process for process in self._processes if process.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                tail = (self._folder / "kube-apiserver.log").read_text()[-2000:]
+                raise RuntimeError(f"the API server does not come up:\n{tail}")
+            time.sleep(0.2)
+
+    def _files(self) -> None:
+        folder, token = self._folder, self._folder / "token"
+        token.write_text(self._token)
+        (folder / "tokens.csv").write_text(f"{self._token},bench,bench\n")
+        (folder / "audit.yaml").write_text(yaml.safe_dump(AUDIT))
+        key = folder / "service-account.key"
+        subprocess.run(
+            ["openssl", "genrsa", "-out", key, "2048"], check=True, stderr=subprocess.DEVNULL
+        )
+        # A token in a file is what an operator in a pod has, and tells it to ask pods directly.
+        cluster = {"server": self.url, "insecure-skip-tls-verify": True}
+        context = {"cluster": "bench", "user": "bench", "namespace": "default"}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "bench",
+            "contexts": [{"name": "bench", "context": context}],
+            "clusters": [{"name": "bench", "cluster": cluster}],
+            "users": [{"name": "bench", "user": {"tokenFile": str(token), "token": self._token}}],
+        }
+        self.kubeconfig.write_text(yaml.safe_dump(config))
+
+    def _flags(self, etcd: str) -> list[str]:
+        key = str(self._folder / "service-account.key")
+        flags = {
+            "etcd-servers": etcd,
+            "bind-address": "127.0.0.1",
+            "secure-port": str(self.port),
+            "cert-dir": str(self._folder / "certificates"),
+            "token-auth-file": str(self._folder / "tokens.csv"),
+            "authorization-mode": "AlwaysAllow",
+            "service-cluster-ip-range": "10.0.0.0/12",
+            "service-account-issuer": "https://bench.invalid",
+            "service-account-key-file": key,
+            "service-account-signing-key-file": key,
+            "disable-admission-plugins": "ServiceAccount",
+            "endpoint-reconciler-type": "none",
+            "audit-policy-file": str(self._folder / "audit.yaml"),
+            "audit-log-path": str(self.audit_log),
+        }
+        return ["kube-apiserver", *(f"--{name}={value}" for name, value in flags.items())]
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _etcd(folder: Path, client: str, peer: str) -> list[str]:
+    flags = {
+        "data-dir": str(folder / "etcd"),
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"default={peer}",
+        "log-level": "warn",
+    }
+    options = [word for name, value in flags.items() for word in (f"--{name}", value)]
+    return ["etcd", *options, "--unsafe-no-fsync"]
+
+
+def _resource(target: dict[str, Any]) -> str:
+    return "/".join(part for part in (target["resource"], target.get("subresource")) if part)

@@ -1,0 +1,211 @@
+"""What stands in for kubelets and controllers: Deployments get ready, and routers answer scrapes.
+
+Every pod of a router has a loopback address of its own (127.0.0.0/8), by which one server on all
+addresses knows which resource's table to speak of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hybrid_operator.kube.errors import AlreadyExists, Conflict, NotFound
+from hybrid_operator.kube.kinds import CHILDREN, POD, RESOURCE, Key, key_of
+from hybrid_operator.kube.watch import Follower
+from hybrid_router.table import content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hybrid_operator.kube.client import Kube
+    from hybrid_operator.kube.kinds import Kind
+
+Object = dict[str, Any]
+
+INSTANCE = "app.kubernetes.io/instance"
+COMPONENT = "app.kubernetes.io/component"
+WORKERS = 16
+PADDING = "".join(
+    f'hinf_router_request_duration_seconds_bucket{{surface="chat",source="{source}",le="{le}"}} 0\n'
+    for source in ("local", "api", "refuse", "none")
+    for le in range(40)
+)
+"""A router's /metrics is mostly histograms."""
+
+
+@dataclass
+class Fleet:
+    """Takes part in a `watch.Follower` of each kind as its sink."""
+
+    kube: Kube
+    port: int
+    """Where all routers answer."""
+    seen: Callable[[Kind, Object], None]
+    """Told of every resource and of every table that arrives."""
+    hashes: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Which resource answers at an address."""
+    scrapes: int = 0
+    _todo: asyncio.Queue[Object] = field(default_factory=asyncio.Queue)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Scraped(self), "0.0.0.0", self.port)  # noqa: S104  the whole loopback
+        async with server, asyncio.TaskGroup() as group:
+            for kind in (RESOURCE, CHILDREN["ConfigMap"], CHILDREN["Deployment"]):
+                follower = Follower(self.kube, self, kind, "default", "")
+                group.create_task(follower.run(lambda: 0.0))
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    def replace(
+        self, kind: Kind, namespace: str | None, items: Sequence[Mapping[str, Any]], version: str
+    ) -> None:
+        del namespace, version
+        for item in items:
+            self.upsert(kind, item)
+
+    def upsert(self, kind: Kind, obj: Mapping[str, Any]) -> None:
+        found = dict(obj)
+        if kind.name == "Deployment":
+            generation = (found.get("status") or {}).get("observedGeneration")
+            if generation != found["metadata"]["generation"]:
+                self._todo.put_nowait(found)
+            return
+        if kind.name == "ConfigMap":
+            name = (found["metadata"].get("labels") or {}).get(INSTANCE, "")
+            for document in (found.get("data") or {}).values():
+                self.hashes[name] = content_hash(document.encode())
+        self.seen(kind, found)
+
+    def remove(self, kind: Kind, obj: Mapping[str, Any]) -> None:
+        del kind, obj
+
+    def metrics(self, address: str) -> bytes:
+        """Return what the router at an address says."""
+        self.scrapes += 1
+        name = self.addresses.get(address, "")
+        lines = [f'hinf_router_table_info{{hash="{self.hashes.get(name)}",generation="1"}} 1\n']
+        for backend in ("local/model-a", "local/model-b", "api/openai"):
+            lines.append(f'hinf_router_backend_up{{backend="{backend}"}} 1\n')
+            lines.append(f'hinf_router_backend_replicas{{backend="{backend}"}} 1\n')
+            lines.append(f'hinf_router_secret_missing{{backend="{backend}"}} 0\n')
+        return ("".join(lines) + PADDING).encode()
+
+    async def _work(self) -> None:
+        while True:
+            deployment = await self._todo.get()
+            try:
+                await self._pods(deployment)
+                await self._ready(deployment)
+            except (Conflict, NotFound):
+                continue
+
+    async def _ready(self, deployment: Object) -> None:
+        replicas = deployment["spec"]["replicas"]
+        metadata = deployment["metadata"]
+        fields = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+        status = dict.fromkeys(fields, replicas) | {"observedGeneration": metadata["generation"]}
+        await self._status(CHILDREN["Deployment"], deployment, status)
+
+    async def _pods(self, deployment: Object) -> None:
+        template, name = deployment["spec"]["template"], deployment["metadata"]["name"]
+        labels = template["metadata"]["labels"]
+        for number in range(deployment["spec"]["replicas"]):
+            address = self._address(labels) if labels[COMPONENT] == "router" else "127.0.0.2"
+            container = {
+                "name": labels[COMPONENT],
+                "image": "bench",
+                "ports": [{"name": "http", "containerPort": self.port}],
+            }
+            pod = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": f"{name}-{number}", "namespace": "default", "labels": labels},
+                "spec": {"containers": [container], "automountServiceAccountToken": False},
+            }
+            try:
+                made = await self.kube.create(POD, pod, manager="bench")
+            except AlreadyExists:
+                continue
+            conditions = [{"type": kind, "status": "True"} for kind in ("Ready", "PodScheduled")]
+            status = {
+                "phase": "Running",
+                "podIP": address,
+                "podIPs": [{"ip": address}],
+                "conditions": conditions,
+            }
+            await self._status(POD, made, status)
+
+    def _address(self, labels: Mapping[str, str]) -> str:
+        count = len(self.addresses)
+        address = f"127.{16 + (count >> 16)}.{count >> 8 & 255}.{count & 255}"
+        self.addresses[address] = labels[INSTANCE]
+        return address
+
+    async def _status(self, kind: Kind, obj: Object, status: Object) -> None:
+        metadata = obj["metadata"]
+        stated = {
+            "apiVersion": kind.api_version,
+            "kind": kind.name,
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+            "status": status,
+        }
+        await self.kube.apply_status(kind, stated, manager="bench-kubelet")
+
+
+class _Scraped(asyncio.Protocol):
+    """HTTP/1.1 as far as a scrape needs it."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self._rest = (self._rest + data).split(b"\r\n\r\n")
+        for _ in requests:
+            body = self._fleet.metrics(self._transport.get_extra_info("sockname")[0])
+            head = f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n"
+            self._transport.write(head.encode() + b"\r\n" + body)
+
+
+def resource(number: int, threshold: str = "0.85") -> Object:
+    """Return one of the bench's resources: two models, a provider and two routers."""
+    models = [
+        {"name": name, "catalog": "llama-3-8b", "accelerator": {"type": "a10g"}}
+        for name in ("model-a", "model-b")
+    ]
+    provider = {
+        "name": "openai",
+        "apiKey": {"secretKeyRef": {"name": "openai", "key": "api-key"}},
+        "models": [{"name": "gpt-4o"}],
+    }
+    return {
+        "apiVersion": RESOURCE.api_version,
+        "kind": RESOURCE.name,
+        "metadata": {"name": name_of(number), "namespace": "default"},
+        "spec": {
+            "models": models,
+            "providers": [provider],
+            "routing": {"threshold": threshold},
+        },
+    }
+
+
+def name_of(number: int) -> str:
+    """Return the name of the resource of that number."""
+    return f"r{number:04}"
+
+
+def key(number: int) -> Key:
+    """Return the key of the resource of that number."""
+    return Key("default", name_of(number))
+
+
+__all__ = ["Fleet", "key", "key_of", "name_of", "resource"]
