@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 
 _STATUS = Ref("HybridInference", "status")
 """Stands for the status among what may be contested."""
+RESYNC_SECONDS = 600.0
+"""After so long at the latest, a resource is looked at again. Whatever a plan depends on tells of
+its changes, the reports of routers too; this is for what we did not think of."""
 FOREIGN_SECONDS = 10.0
 """How soon to look again whether an object that is in the way has gone; nothing watches those."""
 
@@ -141,9 +144,10 @@ class Reconciler:
             await self._hands.recorder.record(owner, event)
         soon = FOREIGN_SECONDS if names.foreign else None
         calm = memory.contests.next_look(_clock())
-        wanted = [delay for delay in (plan.requeue, again, soon, calm) if delay is not None]
+        resync = RESYNC_SECONDS * (0.5 + 0.5 * self._jitter())
+        wanted = [delay for delay in (plan.requeue, again, soon, calm, resync) if delay is not None]
         wrote = bool(plan.apply or plan.delete)
-        return Result(wrote=wrote, failed=bool(failures), again=min(wanted, default=None))
+        return Result(wrote=wrote, failed=bool(failures), again=min(wanted))
 
     def _remember(self, key: Key, owner: Owner) -> _Memory:
         memory = self._memories.get(key)

@@ -7,12 +7,14 @@ applied object, which stands in an annotation and so differs.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.core import naming, quantity
 from hybrid_operator.core.objects import meta
 from hybrid_operator.core.objects.record import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
 
 _MERGED_BY: dict[str, tuple[str, ...]] = {
     "containers": ("name",),
@@ -53,9 +55,9 @@ def differs(live: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> bool:
 def paths(live: object, desired: object, path: str = "") -> list[str]:
     """Return where `live` is not what `desired` states, as dotted paths."""
     field = path.rpartition(".")[2]
-    if isinstance(desired, Mapping):
+    if isinstance(desired, dict):
         return _map(live, desired, path)
-    if isinstance(desired, Sequence) and not isinstance(desired, str):
+    if isinstance(desired, (list, tuple)):
         return _list(live, desired, path)
     parent = path.rpartition(".")[0].rpartition(".")[2]
     same = _equal(live, desired, field, quantities=bool({field, parent} & _QUANTITIES))
@@ -63,17 +65,19 @@ def paths(live: object, desired: object, path: str = "") -> list[str]:
 
 
 def _map(live: object, desired: Mapping[str, Any], path: str) -> list[str]:
-    if not isinstance(live, Mapping):
+    if not isinstance(live, dict):
         means = path.rpartition(".")[2] in _MEANS_BY_BEING
         return [path] if desired or means or live is not None else []
     found = []
     for key, value in desired.items():
-        found += paths(live.get(key), value, f"{path}.{key}" if path else key)
+        other = live.get(key)
+        if other != value or type(other) is not type(value):
+            found += paths(other, value, f"{path}.{key}" if path else key)
     return found
 
 
 def _list(live: object, desired: Sequence[Any], path: str) -> list[str]:
-    if not isinstance(live, Sequence) or isinstance(live, str):
+    if not isinstance(live, (list, tuple)):
         return [path] if desired or live is not None else []
     field = path.rpartition(".")[2]
     keys = _MERGED_BY.get(field)

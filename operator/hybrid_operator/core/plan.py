@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 PAUSED = f"{GROUP}/paused"
 """Annotation on the resource that stops every write; any value but "false" counts."""
-SOON = 2.0
-"""Seconds until routers are asked again while something is under way."""
-LATER = 15.0
-"""The same when nothing is: a provider may fail at any time."""
 
 
 def plan(observed: Observed, now: datetime, defaults: EngineDefaults = CURRENT) -> Plan:
@@ -44,7 +40,6 @@ def plan(observed: Observed, now: datetime, defaults: EngineDefaults = CURRENT) 
         delete=delete,
         status=after,
         events=(*_events(observed, apply, delete), *status.events(observed.status, after)),
-        requeue=_requeue(after),
     )
 
 
@@ -93,10 +88,3 @@ def _events(observed: Observed, apply: tuple[Object, ...], delete: tuple[Ref, ..
     created = [ref for ref in refs if ref not in observed.children]
     updated = [ref for ref in refs if ref in observed.children]
     return status.changes(created, updated, delete)
-
-
-def _requeue(after: Object) -> float | None:
-    found = {each["type"]: each for each in after["conditions"]}
-    if found["Progressing"]["status"] == "True" or found["Ready"]["status"] != "True":
-        return SOON
-    return None if found["ProvidersReachable"]["reason"] == "NoProviders" else LATER

@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.control.cache import Children, Resources
-from hybrid_operator.control.reconcile import FOREIGN_SECONDS, Hands, Reconciler, World
+from hybrid_operator.control.reconcile import (
+    FOREIGN_SECONDS,
+    RESYNC_SECONDS,
+    Hands,
+    Reconciler,
+    World,
+)
 from hybrid_operator.control.workers import Result
 from hybrid_operator.core.state import Event, Observed, Plan, Ref, Settings
 from hybrid_operator.kube.errors import Invalid, NamespaceEnding, NotFound, Unavailable
@@ -122,7 +128,7 @@ class Cluster:
 def test_what_is_new_is_made_without_force_and_what_is_ours_with_it():
     world = Cluster(lambda _: Plan(apply=(service("old"), service("new"))))
     world.children.upsert(SERVICE, service("old"))
-    assert world.run() == Result(wrote=True)
+    assert world.run() == Result(wrote=True, again=RESYNC_SECONDS)
     assert world.log == ["apply old by force", "apply new"]
 
 
@@ -182,7 +188,7 @@ def test_a_paused_resource_is_left_alone():
 def test_a_child_that_is_refused_holds_up_no_other_and_stands_in_the_status():
     world = Cluster(lambda _: Plan(apply=(service("bad"), service("good")), status=STATUS))
     world.refuse["bad"] = Invalid("cannot patch: spec.ports: Invalid value")
-    assert world.run() == Result(wrote=True, failed=True)
+    assert world.run() == Result(wrote=True, failed=True, again=RESYNC_SECONDS)
     assert world.log == ["apply good", "status"]
     progressing = world.there["HybridInference", "support"]["status"]["conditions"][-1]
     assert progressing["reason"] == "ApplyFailed"
@@ -221,8 +227,8 @@ def test_a_namespace_that_ends_needs_nothing_more(caplog):
 def test_what_is_deleted_is_named_by_uid_and_gone_at_once():
     world = Cluster(lambda seen: Plan(delete=tuple(seen.children)))
     world.children.upsert(SERVICE, service("x"))
-    assert world.run() == Result(wrote=True)
-    assert world.run() == Result()
+    assert world.run() == Result(wrote=True, again=RESYNC_SECONDS)
+    assert world.run() == Result(again=RESYNC_SECONDS)
     assert world.log == ["delete Service x uid-x"]
 
 

@@ -161,8 +161,3 @@ def test_no_status_of_the_largest_resource_is_too_large():
     text = f"models: [{', '.join(model % number for number in range(16))}]"
     seen = observed(text, owner=owner("a" * 50, "n" * 63))
     assert len(yaml.safe_dump(plan(seen, NOW).status)) < 32 * 1024
-
-
-def test_while_something_is_under_way_routers_are_asked_again_soon():
-    assert plain(settled(ready={"support-router": 0})).requeue == 2.0
-    assert plain(settled()).requeue == 15.0
