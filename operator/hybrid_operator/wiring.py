@@ -129,6 +129,7 @@ class Operator:
         """
         for follower in self._followers:
             await follower.synced.wait()
+        await self._nodes.first()
         self._all()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._scraper.run(), name="scrape routers")

@@ -38,6 +38,11 @@ class NodeLook:
         self._changed = changed
         self.nodes = Nodes()
 
+    async def first(self) -> None:
+        """Look at once, if a pod is unschedulable: what is judged next is judged by it."""
+        if self._children.unschedulable():
+            await self._look()
+
     async def run(self) -> None:
         """Look every 15 s while a pod is unschedulable, until cancelled."""
         while True:

@@ -126,6 +126,8 @@ class Reconciler:
         if resource is None:
             self._memories.pop(key, None)
             return Result()
+        if self._world.scraper.pending(key):
+            return Result()  # the scraper tells when it has asked them
         owner = observe.owner(resource)
         memory = self._remember(key, owner)
         seen = self._observe(key, owner, resource, memory)

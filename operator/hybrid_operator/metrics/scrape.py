@@ -48,6 +48,8 @@ class _Fleet:
     """By uid of the pod."""
     due: float = 0.0
     busy: bool = False
+    asked: bool = False
+    """Whether all of them had their chance to answer."""
 
 
 class Scraper:
@@ -89,6 +91,16 @@ class Scraper:
         fleet = self._fleets.get(key)
         return fleet.totals.sum if fleet is not None and fleet.reports else None
 
+    def pending(self, key: Key) -> bool:
+        """Whether a resource has routers that have not been asked yet, since we lead.
+
+        To judge by no report at all would take a fleet that serves for one that does not.
+        """
+        fleet = self._fleets.get(key)
+        if fleet is not None and fleet.asked:
+            return False
+        return any(map(_answers, self._children.pods(family_of(key))))
+
     async def run(self) -> None:
         """Ask until cancelled. What was known before is forgotten: sums start from the status."""
         self._fleets.clear()
@@ -126,7 +138,9 @@ class Scraper:
                     group.create_task(self._ask(fleet, pod))
             self._forget(fleet, {pod["metadata"]["uid"] for pod in pods})
             # Another resource of that name may have taken the fleet's place meanwhile.
-            if self._fleets.get(key) is fleet and self.reports(key) != before:
+            first, fleet.asked = not fleet.asked, True
+            told = (first and pods) or self.reports(key) != before
+            if self._fleets.get(key) is fleet and told:
                 self._changed(key)
             settled = self._settled(family_of(key), fleet, pods, began)
             fleet.due = _clock() + (SETTLED_SECONDS if settled else 0.0)

@@ -60,6 +60,7 @@ class Cluster:
         self.seen: list[Observed] = []
         self.said: list[Event] = []
         self.figures: Counts | None = None
+        self.unasked = False
         self.planner = planner
         self.resources = Resources(lambda _: None)
         self.children = Children(lambda _: None)
@@ -89,6 +90,9 @@ class Cluster:
 
     def reports(self, _: Key) -> tuple[()]:
         return ()
+
+    def pending(self, _: Key) -> bool:
+        return self.unasked
 
     def counts(self, _: Key) -> Counts | None:
         return self.figures
@@ -174,6 +178,13 @@ def test_another_resource_of_that_name_gets_nothing_of_the_first_ones():
 def test_a_resource_on_its_way_out_is_left_alone():
     world = Cluster(lambda _: Plan(apply=(service("x"),), status=STATUS))
     world.change({"deletionTimestamp": "now"})
+    assert world.run() == Result()
+    assert world.log == []
+
+
+def test_a_resource_whose_routers_have_not_been_asked_yet_waits_for_their_word():
+    world = Cluster(lambda _: Plan(apply=(service("x"),), status=STATUS))
+    world.unasked = True
     assert world.run() == Result()
     assert world.log == []
 

@@ -135,6 +135,28 @@ def test_while_something_is_amiss_they_are_asked_every_second(trouble):
     assert virtual_time.run(main()) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
+def test_until_routers_had_their_chance_to_answer_nothing_is_known_of_them():
+    async def main():
+        cluster = Cluster()
+        cluster.says.update(r2=None)
+        before = cluster.scraper.pending(KEY), cluster.changes
+        async with cluster.running():
+            await asyncio.sleep(0.5)
+            return before, (cluster.scraper.pending(KEY), cluster.changes)
+
+    assert virtual_time.run(main()) == ((True, 0), (False, 1))
+
+
+def test_a_resource_without_routers_waits_for_none():
+    async def main():
+        cluster = Cluster()
+        for name in cluster.asked:
+            cluster.children.remove(POD, {"metadata": metadata(name)})
+        return cluster.scraper.pending(KEY)
+
+    assert not virtual_time.run(main())
+
+
 def test_what_routers_say_is_told_when_it_changes():
     async def main():
         cluster = Cluster()
