@@ -53,7 +53,8 @@ def _apply(api: httpx.Client, **parameters: str) -> kube.Object:
         kube.CRD,
         content=MANIFEST.read_bytes(),
         headers={"content-type": "application/apply-patch+yaml"},
-        params={"fieldManager": "tests", "force": "true", **parameters},
+        # As Helm would: from another owner, `helm install` could not take a newer CRD's fields.
+        params={"fieldManager": "helm", "force": "true", **parameters},
     )
     result: kube.Object = answer.json()
     assert answer.is_success, result["message"]
