@@ -1,0 +1,209 @@
+"""Detectors of national ids, payment cards and bank accounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_router.datapolicy import checks
+from hybrid_router.datapolicy.detector import (
+    LEFT,
+    RIGHT,
+    Detector,
+    Strength,
+    checked,
+    form,
+    glued,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DIGITS = str.maketrans("", "", " -./")
+
+
+def _bare_or_grouped(
+    check: Callable[[str], bool], bare: Strength, grouped: Strength
+) -> Callable[[str, bytes, int, int], Strength]:
+    """Return a judge that trusts digits written in groups more than bare ones."""
+
+    def judge(text: str, buffer: bytes, start: int, end: int) -> Strength:
+        digits = text.translate(_DIGITS).upper()
+        if not check(digits) or glued(buffer, start, end):
+            return Strength.NONE
+        return bare if len(digits) == len(text) else grouped
+
+    return judge
+
+
+def _card(text: str, buffer: bytes, start: int, end: int) -> Strength:
+    good = checks.payment_card(text.translate(_DIGITS)) and not glued(buffer, start, end)
+    return Strength.STRONG if good else Strength.NONE
+
+
+def _nino(text: str, _buffer: bytes, _start: int, _end: int) -> Strength:
+    if not checks.uk_nino(text.translate(_DIGITS).upper()):
+        return Strength.NONE
+    return Strength.MEDIUM if text[:2].isupper() else Strength.WEAK
+
+
+def _dni(text: str, buffer: bytes, start: int, end: int) -> Strength:
+    compact = text.translate(_DIGITS).upper()
+    check = checks.es_nie if compact[0] in "XYZ" else checks.es_dni
+    if not check(compact) or glued(buffer, start, end):
+        return Strength.NONE
+    return Strength.MEDIUM if text[-1].isupper() else Strength.WEAK
+
+
+def _ssn(text: str, buffer: bytes, start: int, end: int) -> Strength:
+    if not checks.us_ssn(text.translate(_DIGITS)) or glued(buffer, start, end):
+        return Strength.NONE
+    return Strength.MEDIUM if text[3] == "-" else Strength.WEAK
+
+
+def _bsn(text: str, buffer: bytes, start: int, end: int) -> Strength:
+    if not checks.nl_bsn(text.translate(_DIGITS)) or glued(buffer, start, end):
+        return Strength.NONE
+    return Strength.MEDIUM if len(text) > 9 and text[4] == "." else Strength.WEAK  # noqa: PLR2004
+
+
+# Shapes that several types share.
+NINE = LEFT + rb"0{9}" + RIGHT
+ELEVEN = LEFT + rb"0{11}" + RIGHT
+TWELVE = LEFT + rb"0{12}" + RIGHT
+THIRTEEN_UP = LEFT + rb"0{13,19}" + RIGHT
+TRIPLES = rb"000[ .\-/]000" + RIGHT
+"""The end of 12 345 678 901, of 123.456.789, and of many phone numbers."""
+SPACED_FIVE = rb"[0)][ /\-]00000"
+
+DETECTORS: tuple[Detector, ...] = (
+    Detector(
+        "payment-card",
+        form(
+            rb"[2-6]\d{12,18}"
+            rb"|[2-6]\d{3}([ \-.])\d{4}\1\d{4}\1(?:\d{4}\1\d{3}|\d{4}|\d{1,3}|\d{5,7})"
+            rb"|3[0-9]\d{2}([ \-.])\d{6}\2\d{4,5}"
+        ),
+        _card,
+        shapes=(
+            THIRTEEN_UP,
+            rb"0000 0000 0000 0", rb"0000-0000-0000-0", rb"0000\.0000\.0000\.0",
+            rb"0000 000000 0000", rb"0000-000000-0000", rb"0000\.000000\.0000",
+        ),
+        back=26,
+    ),
+    Detector(
+        "iban",
+        form(
+            b"|".join(
+                b"%s\\d\\d(?:[ -]?[A-Z0-9]){%d}" % (country.encode(), length - 4)
+                for country, length in checks.IBAN_LENGTHS.items()
+            ),
+            ignore_case=True,
+        ),
+        checked(checks.iban, Strength.STRONG),
+        shapes=(LEFT + rb"AA00[ \-]?[0A]{4}[ \-]?[0A]{4}",),
+        back=18,
+    ),
+    Detector(
+        "us-ssn",
+        form(rb"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}|\d{3}\.\d{2}\.\d{4}|\d{9}"),
+        _ssn,
+        shapes=(
+            NINE, rb"000-00-0000" + RIGHT, rb"000 00 0000" + RIGHT, rb"000\.00\.0000" + RIGHT,
+        ),
+        back=14,
+    ),
+    Detector(
+        "uk-nino",
+        form(
+            rb"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]([ \-]?)\d{2}([ \-]?)\d{2}\2\d{2}([ \-]?)[A-D]",
+            ignore_case=True,
+        ),
+        _nino,
+        shapes=tuple(
+            LEFT + written + RIGHT
+            for written in (
+                rb"AA000000A", rb"AA 00 00 00 A", rb"AA-00-00-00-A", rb"AA 000000 A",
+                rb"AA-000000-A", rb"AA00 00 00A", rb"AA00 00 00 A", rb"AA 000000A",
+            )
+        ),
+        back=18,
+    ),
+    Detector(
+        "de-steuer-id",
+        form(rb"[1-9]\d([ /.]?)\d{3}\1\d{3}\1\d{3}"),
+        _bare_or_grouped(checks.de_steuer_id, Strength.MEDIUM, Strength.STRONG),
+        shapes=(ELEVEN, TRIPLES),
+        back=18,
+    ),
+    Detector(
+        "fr-nir",
+        form(
+            rb"[1-478]([ \-.]?)\d{2}\1\d{2}\1\d[0-9AB]\1\d{3}\1\d{3}(?: ?[/\-|] ?|\1| ?)\d{2}",
+            ignore_case=True,
+        ),
+        checked(checks.fr_nir, Strength.STRONG, " -./|"),
+        shapes=(
+            THIRTEEN_UP, TRIPLES, rb"0 00 00 0A 000 ", rb"0{6}A0{8}" + RIGHT, rb"0{13}[ \-/]00" + RIGHT,
+        ),
+        back=28,
+    ),
+    Detector(
+        "es-dni",
+        form(
+            rb"(?:\d{8}|\d{1,2}\.\d{3}\.\d{3}|[XYZ][ \-]?(?:\d{7}|\d\.\d{3}\.\d{3}))[ \-]?[A-Z]",
+            ignore_case=True,
+        ),
+        _dni,
+        shapes=tuple(
+            digits + letter + RIGHT
+            for digits in (LEFT + rb"00000000", rb"A0000000", rb"A[ \-]0000000", rb"\.000\.000")
+            for letter in (b"A", b"-A", b" A")
+        ),
+        back=18,
+    ),
+    Detector(
+        "it-codice-fiscale",
+        form(
+            rb"[A-Z]{3}([ \-]?)[A-Z]{3}\1[0-9L-V]{2}[A-EHLMPRST][0-9L-V]{2}\1[A-Z][0-9L-V]{3}"
+            rb"[ \-]?[A-Z]",
+            ignore_case=True,
+        ),
+        checked(checks.it_codice_fiscale, Strength.STRONG),
+        shapes=(
+            LEFT + rb"A{6}00A00A000A" + RIGHT,
+            rb"AAA AAA 00A00 A000 ?A" + RIGHT,
+            rb"AAA-AAA-00A00-A000-?A" + RIGHT,
+            LEFT + rb"A{6}(?:00|0A|AA)A(?:00|0A|AA)A[0A]00?A?A" + RIGHT,
+        ),
+        back=24,
+    ),
+    Detector(
+        "nl-bsn",
+        form(rb"\d{9}|\d{4}\.\d{2}\.\d{3}|\d{4} \d{2} \d{3}|\d{3}([ .\-])\d{3}\1\d{3}"),
+        _bsn,
+        shapes=(NINE, TRIPLES, rb"0000\.00\.000" + RIGHT, rb"0000 00 000" + RIGHT),
+        back=14,
+    ),
+    Detector(
+        "pl-pesel",
+        form(rb"\d{6}[ \-]?\d{5}"),
+        _bare_or_grouped(checks.pl_pesel, Strength.MEDIUM, Strength.MEDIUM),
+        shapes=(ELEVEN, SPACED_FIVE),
+        back=16,
+    ),
+    Detector(
+        "br-cpf",
+        form(rb"\d{3}([. ])\d{3}\1\d{3}[\-/ ]\d{2}|\d{9}-?\d{2}"),
+        _bare_or_grouped(checks.br_cpf, Strength.MEDIUM, Strength.STRONG),
+        shapes=(ELEVEN, TRIPLES, rb"000000000-00" + RIGHT),
+        back=18,
+    ),
+    Detector(
+        "vn-cccd",
+        form(rb"0\d{2}([ .\-]?)\d{3}\1\d{3}\1\d{3}"),
+        _bare_or_grouped(checks.vn_cccd, Strength.WEAK, Strength.WEAK),
+        shapes=(TWELVE, TRIPLES),
+        back=19,
+    ),
+)
