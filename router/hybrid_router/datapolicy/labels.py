@@ -39,7 +39,7 @@ _WORDS: Mapping[str, tuple[frozenset[str], str]] = {
         "whatsapp|hotline|<ring>|<text me>|<reach me>|callback|msisdn|<mob>|telegram|viber|"
         "telefon|handy|<mobil>|rufnummer|anruf|rückruf|durchwahl|<ruf>|erreichbar|"
         "téléphone|portable|appel|joindre|joignable|"
-        "teléfono|móvil|<movil>|celular|<cel>|llam|"
+        "teléfono|móvil|<movil>|celular|<cel>|llam|llám|"
         "cellulare|chiam|recapito|"
         "telefoon|mobiel|<gsm>|<bel>|<bellen>|bereikbaar|"
         "komórk|komork|zadzwo|dzwoni|<kom>|"

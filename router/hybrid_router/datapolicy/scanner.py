@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybrid_router.datapolicy import contact, credentials, identity, labels
+from hybrid_router.datapolicy import contact, credentials, identity, labels, views
 from hybrid_router.datapolicy.automaton import Automaton
 from hybrid_router.datapolicy.detector import Detector, Strength, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from hybrid_router.datapolicy.custom import Custom
 
 BUILT_IN: tuple[Detector, ...] = (
     *identity.DETECTORS,
@@ -21,7 +23,7 @@ BUILT_IN: tuple[Detector, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A finding. Offsets in bytes of the buffer that was scanned."""
+    """A finding: its type, and where it begins and ends."""
 
     type: str
     start: int
@@ -51,20 +53,54 @@ class Forms:
         wanted = set(types)
         self._detectors = [d for d in BUILT_IN if d.type in wanted]
         self._shapes = _Triggers([(d.shapes, False) for d in self._detectors])
-        self._words = _Triggers([(d.words, d.ignore_case) for d in self._detectors])
+        count = len(self._detectors)
+        self._escape, self._fold, self._base64 = count, count + 1, count + 2
+        marks = ((views.ESCAPES, True), (views.FOLDS, False), ((views.BASE64,), False))
+        self._words = _Triggers([(d.words, d.ignore_case) for d in self._detectors] + [*marks])
 
-    def find(self, buffer: bytes) -> list[Span]:
-        """Return the spans of `buffer`, in order and without overlaps.
+    def find(self, buffer: bytes, *, depth: int = 1) -> list[Span]:
+        """Return the spans of `buffer` in bytes, in order and without overlaps.
 
-        `buffer` is UTF-8 and begins and ends with a byte that belongs to no word.
+        Args:
+            buffer: UTF-8 that begins and ends with a byte that belongs to no word.
+            depth: how often something may be unwrapped: escapes, look-alikes, base64.
         """
         hits = self._words.hits(buffer)
-        if self._shapes:
-            hits += self._shapes.hits(shape(buffer))
+        hits += self._shapes.hits(shape(buffer))
         if not hits:
             return []
         hits.sort()
-        return _resolve(self._candidates(buffer, hits))
+        count = len(self._detectors)
+        found = self._candidates(buffer, [hit for hit in hits if hit[0] < count])
+        if depth and hits[-1][0] >= count:
+            found += self._unwrapped(buffer, [hit for hit in hits if hit[0] >= count], depth - 1)
+        return _resolve(found)
+
+    def _unwrapped(
+        self, buffer: bytes, marks: list[tuple[int, int]], depth: int
+    ) -> list[_Candidate]:
+        """Return what is found when suspicious places are read as they are meant."""
+        found: list[_Candidate] = []
+        for low, high in _regions([end for kind, end in marks if kind != self._base64], buffer):
+            text = buffer[low:high].decode(errors="replace")
+            view = views.read(text)
+            padded = f"\n{view.text}\n".encode(errors="replace")
+            for span in _in_characters(self.find(padded, depth=depth), padded):
+                first, last = view.source(span.start - 1, span.end - 1)
+                start = low + len(text[:first].encode())
+                end = start + len(text[first:last].encode())
+                found.append(_Candidate(span.type, start, end, _SURE))
+        seen = -1
+        for kind, end in marks:
+            place = views.token(buffer, end) if kind == self._base64 else None
+            if place is None or place[0] < seen:
+                continue
+            seen = place[1]
+            raw = views.decoded(buffer[place[0] : place[1]])
+            if raw is not None:
+                inner = self.find(b"\n%s\n" % raw, depth=depth)
+                found += [_Candidate(span.type, *place, _PLAUSIBLE) for span in inner]
+        return found
 
     def _candidates(self, buffer: bytes, hits: list[tuple[int, int]]) -> list[_Candidate]:
         found: list[_Candidate] = []
@@ -98,9 +134,6 @@ class _Triggers:
                 self._owners.setdefault((expression, ignore_case), []).append(index)
         self._by_id = list(self._owners.values())
         self._automaton = Automaton(list(self._owners)) if self._owners else None
-
-    def __bool__(self) -> bool:
-        return self._automaton is not None
 
     def hits(self, data: bytes) -> list[tuple[int, int]]:
         """Return (detector, end) of every trigger."""
@@ -144,3 +177,59 @@ def _resolve(candidates: list[_Candidate]) -> list[Span]:
         if not any(each.start < t.end and t.start < each.end for t in taken):
             taken.append(each)
     return [Span(t.type, t.start, t.end) for t in sorted(taken, key=lambda t: t.start)]
+
+
+def _regions(ends: list[int], buffer: bytes) -> list[tuple[int, int]]:
+    """Return the surroundings of `ends`, joined where they touch, without cut characters."""
+    regions: list[tuple[int, int]] = []
+    for end in sorted(ends):
+        low, high = max(0, end - views.NEARBY), min(len(buffer), end + views.NEARBY)
+        while low and buffer[low] & 0xC0 == 0x80:  # noqa: PLR2004  inside a character of UTF-8
+            low -= 1
+        while high < len(buffer) and buffer[high] & 0xC0 == 0x80:  # noqa: PLR2004  the same
+            high += 1
+        if regions and low <= regions[-1][1]:
+            regions[-1] = (regions[-1][0], high)
+        else:
+            regions.append((low, high))
+    return regions
+
+
+def _in_characters(spans: list[Span], buffer: bytes) -> list[Span]:
+    """Return spans in characters for spans in bytes; `spans` are in order."""
+    if not spans or buffer.isascii():
+        return spans
+    converted, at, characters = [], 0, 0
+    for span in spans:
+        characters += len(buffer[at : span.start].decode(errors="replace"))
+        length = len(buffer[span.start : span.end].decode(errors="replace"))
+        converted.append(Span(span.type, characters, characters + length))
+        characters, at = characters + length, span.end
+    return converted
+
+
+class Scanner:
+    """Finds what a policy names: built-in types, own patterns and words.
+
+    Args:
+        types: built-in types.
+        custom: own patterns and lists of words.
+    """
+
+    def __init__(self, types: Iterable[str], custom: Custom | None = None) -> None:
+        self._forms = Forms(types)
+        self._custom = custom
+
+    def scan(self, text: str) -> list[Span]:
+        """Return the findings, in characters, in order.
+
+        Built-in types do not overlap each other; own patterns may overlap anything.
+        """
+        buffer = f"\n{text}\n".encode(errors="replace")
+        spans = [
+            Span(span.type, span.start - 1, span.end - 1)
+            for span in _in_characters(self._forms.find(buffer), buffer)
+        ]
+        if self._custom is not None:
+            spans = sorted(spans + self._custom.find(text), key=lambda s: (s.start, s.end))
+        return spans

@@ -1,0 +1,106 @@
+"""A policy's own patterns and lists of words."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import hyperscan
+import re2
+
+from hybrid_router.datapolicy.scanner import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MAX_MEMORY = 8 * 1024 * 1024
+"""Bytes that RE2 may use for one pattern."""
+
+
+class PatternError(ValueError):
+    """A pattern that RE2 does not take; the message names it and holds RE2's words."""
+
+
+class Custom:
+    """Patterns in RE2's syntax, which is CEL's too, and words that stand alone, in any case.
+
+    Args:
+        patterns: expression by class.
+        words: lists by class.
+
+    Raises:
+        PatternError: an expression is none.
+    """
+
+    def __init__(
+        self, patterns: Mapping[str, str], words: Mapping[str, Sequence[str]]
+    ) -> None:
+        options = re2.Options()
+        options.max_mem = MAX_MEMORY
+        options.log_errors = False
+        self._patterns = []
+        for name, pattern in patterns.items():
+            try:
+                self._patterns.append((name, re2.compile(pattern, options)))
+            except re2.error as error:
+                raise PatternError(f"{name}: {_words(error)}") from None
+        self._words = _Words(words) if any(words.values()) else None
+
+    def find(self, text: str) -> list[Span]:
+        """Return the findings, in characters."""
+        found = [
+            Span(name, match.start(), match.end())
+            for name, pattern in self._patterns
+            for match in pattern.finditer(text)
+            if match.end() > match.start()
+        ]
+        if self._words is not None:
+            found += self._words.find(text)
+        return found
+
+
+class _Words:
+    """All words in one automaton."""
+
+    def __init__(self, lists: Mapping[str, Sequence[str]]) -> None:
+        pairs = [(name, word) for name, words in lists.items() for word in words if word.strip()]
+        self._names = [name for name, _ in pairs]
+        self._ends = [
+            re.compile(rf"(?:(?<!\w)|(?<=[^\x00-\u024f])){re.escape(word)}$", re.IGNORECASE)
+            for _, word in pairs
+        ]
+        self._sizes = [len(word) for _, word in pairs]
+        self._database = hyperscan.Database()
+        flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
+        self._database.compile(
+            expressions=[re.escape(word).encode() for _, word in pairs],
+            ids=list(range(len(pairs))),
+            elements=len(pairs),
+            flags=[flags] * len(pairs),
+        )
+
+    def find(self, text: str) -> list[Span]:
+        """Return the words that stand alone, in characters."""
+        data = text.encode(errors="replace")
+        hits: list[tuple[int, int]] = []
+
+        def report(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            hits.append((end, id_))
+
+        self._database.scan(data, match_event_handler=report)
+        found = []
+        for stop, id_ in hits:
+            end = stop if len(data) == len(text) else len(data[:stop].decode(errors="replace"))
+            after = text[end : end + 1]
+            if after.isalnum() and after < "\u0250" and text[end - 1].isalnum():
+                continue
+            start = max(0, end - self._sizes[id_] - 8)
+            match = self._ends[id_].search(text, start, end)
+            if match is not None:
+                found.append(Span(self._names[id_], match.start(), end))
+        return found
+
+
+def _words(error: Exception) -> str:
+    text = error.args[0] if error.args else ""
+    return text.decode() if isinstance(text, bytes) else str(text)

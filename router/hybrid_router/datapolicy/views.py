@@ -1,0 +1,179 @@
+"""Text that says something other than its bytes do, read the way a model would read it.
+
+Escapes (`\\u0040`, `%40`, `&#64;`), zero-width characters, full-width and other scripts' digits,
+letters that look like Latin ones, and base64. Each view knows where its characters come from, so
+that a finding has its place in the original. Only the surroundings of something suspicious are read
+again: plain text costs nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ESCAPES = (
+    rb"\\u00[2-7][0-9a-f]",
+    rb"\\x[2-7][0-9a-f]",
+    rb"%(?:40|2b|20)",
+    rb"&(?:#64|#x40|commat|#43|#x2b);",
+    rb"[0-9A-Za-z](?:\[at\]|\(at\)| \[at\] | \(at\) )[0-9A-Za-z]",
+)
+"""Where one of them ends, escapes are resolved nearby; case does not matter."""
+
+_INVISIBLE = (
+    rb"(?:\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xc2\xad|\xcd\x8f|"
+    rb"\xe1\xa0\x8e|\xef\xb8[\x80-\x8f])"
+)
+_SEPARATOR = rb"(?:\xc2\xa0|\xe2\x80[\x80-\x8a\x90-\x95\xaf]|\xe2\x88\x92|\xef\xbc\x8d|\xe3\x80\x80)"
+_LOOKALIKE = rb"(?:[\xd0\xd1][\x80-\xbf]|[\xce\xcf][\x80-\xbf])"
+FOLDS = (
+    rb"[0-9A-Za-z@.+\-]" + _INVISIBLE + rb"{1,8}[0-9A-Za-z@.+\-]",
+    rb"\xef\xbc[\x8b\x90-\x99\xa0-\xba]|\xef\xbd[\x81-\x9a]",  # full width
+    rb"\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xe0\xa5[\xa6-\xaf]|\xe0\xa7[\xa6-\xaf]|\xe0\xb9[\x90-\x99]",
+    rb"\xf0\x9d[\x90-\x9f]|\xe2\x91[\xa0-\xa8]|\xe2\x82[\x80-\x89]|\xe2\x81[\xb0-\xb9]|\xf0\x9f\x84[\x80-\x8a]",
+    rb"[0-9A-Za-z@]" + _LOOKALIKE + rb"|" + _LOOKALIKE + rb"[0-9A-Za-z@]",
+    rb"[0-9)]" + _SEPARATOR + rb"[0-9(]",
+    rb"[0-9]\xcc[\x80-\xbf]",
+)
+"""Where one of them ends, characters are folded nearby."""
+
+BASE64 = rb"[A-Za-z0-9+/_\-]{20}={0,2}[^A-Za-z0-9+/_\-=]"
+"""The end of what may be base64."""
+
+NEARBY = 160
+"""Bytes on both sides of something suspicious that are read again."""
+
+_escape = re.compile(
+    r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|%([2-7][0-9a-fA-F])|(&(?:#\d{2,3}|#x[0-9a-fA-F]{2}|commat);)"
+    r"|\\([nrt])|( ?[\[(]at[\])] ?)|( ?[\[(]dot[\])] ?)",
+    re.IGNORECASE,
+)
+_LATIN: Mapping[str, str] = dict(
+    zip(
+        "АВЕЅІЈКМНОРСТХУаеорсухіјѕԁһԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧανορ",  # noqa: RUF001  that is the point
+        "ABESIJKMHOPCTXYaeopcyxijsdhqwABEZHIKMNOPTYXavop",
+        strict=True,
+    )
+)
+"""Cyrillic and Greek letters that look like Latin ones (Unicode's confusables, the common part)."""
+
+_token = re.compile(rb"[A-Za-z0-9+/_\-]{20,}={0,2}")
+_hex = re.compile(rb"[0-9a-fA-F\-]+")
+MAX_BASE64_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Text as it reads, and where its characters come from.
+
+    Attributes:
+        text: as it reads.
+        starts: of each character's source, offsets in the original, in characters.
+        ends: likewise.
+    """
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+    def source(self, start: int, end: int) -> tuple[int, int]:
+        """Return where the characters from `start` to `end` come from."""
+        return self.starts[start], self.ends[end - 1]
+
+
+def read(text: str) -> View:
+    """Resolve escapes and fold characters."""
+    chars: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+
+    def add(char: str, start: int, end: int) -> None:
+        for each in char:
+            chars.append(each)
+            starts.append(start)
+            ends.append(end)
+
+    at = 0
+    for match in _escape.finditer(text):
+        for index in range(at, match.start()):
+            add(fold(text[index]), index, index + 1)
+        add(fold(_resolved(match)), match.start(), match.end())
+        at = match.end()
+    for index in range(at, len(text)):
+        add(fold(text[index]), index, index + 1)
+    return View("".join(chars), starts, ends)
+
+
+def _resolved(match: re.Match[str]) -> str:
+    for group in (1, 2, 3):
+        if match[group]:
+            return chr(int(match[group], 16))
+    if match[4]:
+        return html.unescape(match[4])
+    if match[5]:
+        return "\n"
+    return "@" if match[6] else "."
+
+
+@lru_cache(maxsize=4096)
+def fold(char: str) -> str:
+    """Return the ASCII character that one reads as, itself where it is none, "" if invisible."""
+    if char.isascii():
+        return char
+    latin = _LATIN.get(char)
+    if latin is not None:
+        return latin
+    category = unicodedata.category(char)
+    if category in {"Cf", "Mn", "Me"}:
+        return ""
+    if category == "Zs":
+        return " "
+    if category == "Pd" or char == "\u2212":
+        return "-"
+    digit = unicodedata.digit(char, None)
+    if digit is not None:
+        return str(digit)
+    plain = unicodedata.normalize("NFKC", char)
+    return plain if len(plain) == 1 and plain.isascii() else char
+
+
+def token(data: bytes, end: int) -> tuple[int, int] | None:
+    """Return the place of the base64 that ends just before `end`."""
+    stop = end - 1
+    start = data.rfind(b" ", max(0, stop - 200), stop) + 1  # most tokens are short
+    match = None
+    for match in _token.finditer(data, max(0, min(start, stop - 20)), stop):
+        if match.end() == stop:
+            break
+    if match is None or match.end() != stop:
+        return None
+    first = match.start()
+    floor = max(0, stop - MAX_BASE64_BYTES)
+    while first > floor and data[first - 1] in _ALPHABET:
+        first -= 1
+    return first, stop
+
+
+_ALPHABET = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-")
+
+
+def decoded(data: bytes) -> bytes | None:
+    """Return the text that base64 stands for; None where it stands for none."""
+    if _hex.fullmatch(data):
+        return None
+    stem = data.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        raw = base64.b64decode(stem + b"=" * (-len(stem) % 4), validate=True)
+        text = raw.decode()
+    except (binascii.Error, ValueError):
+        return None
+    return raw if text.isprintable() or all(c.isprintable() or c in "\r\n\t" for c in text) else None
