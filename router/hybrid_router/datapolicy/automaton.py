@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import hyperscan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 
 class AutomatonError(ValueError):
@@ -24,14 +24,19 @@ class Automaton:
 
     Args:
         expressions: each with whether case is ignored; its index is its id.
+        once: those of which one match is enough; they are much cheaper.
     """
 
-    def __init__(self, expressions: Sequence[tuple[bytes, bool]]) -> None:
+    def __init__(
+        self, expressions: Sequence[tuple[bytes, bool]], once: Container[bytes] = ()
+    ) -> None:
         self._database = hyperscan.Database()
         self._lock = threading.Lock()
         flags = [
-            hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if caseless else 0)
-            for _, caseless in expressions
+            hyperscan.HS_FLAG_DOTALL
+            | (hyperscan.HS_FLAG_CASELESS if caseless else 0)
+            | (hyperscan.HS_FLAG_SINGLEMATCH if expression in once else 0)
+            for expression, caseless in expressions
         ]
         try:
             self._database.compile(

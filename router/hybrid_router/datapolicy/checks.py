@@ -29,7 +29,11 @@ es_nie = nie.is_valid
 fr_nir = nir.is_valid
 it_codice_fiscale = codicefiscale.is_valid
 nl_bsn = bsn.is_valid
-pl_pesel = pesel.is_valid
+
+
+def pl_pesel(digits: str) -> bool:
+    """Return whether there is such a day, and the check digit is right."""
+    return digits[2:4] < "93" and digits[4:6] < "32" and pesel.is_valid(digits)  # the cheap part first
 
 
 def luhn(digits: str) -> bool:
@@ -86,9 +90,17 @@ IBAN_LENGTHS: Mapping[str, int] = {
 """Characters of an IBAN by country (SWIFT's IBAN registry)."""
 
 
+_DIGITS_ONLY = frozenset(
+    "AE AT BA BE CZ DE DK EE ES FI HR HU IL IS LT ME NO PL PT RS SE SI SK TN XK".split()
+)
+"""Countries whose IBANs are digits behind the country's letters."""
+
+
 def iban(text: str) -> bool:
     """Return whether the length is the country's and ISO 7064 mod 97-10 holds (upper case)."""
     if IBAN_LENGTHS.get(text[:2]) != len(text):
+        return False
+    if text[:2] in _DIGITS_ONLY and not text[2:].isdigit():
         return False
     rotated = text[4:] + text[:4]
     return int("".join(str(int(c, 36)) for c in rotated)) % 97 == 1

@@ -20,7 +20,7 @@ from hybrid_router.datapolicy.detector import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 # E-mail.
 
@@ -68,10 +68,11 @@ _COUNTRY_DIGITS: Mapping[str, tuple[int, int]] = {
 }  # fmt: skip
 """Digits of a whole number by calling code (ITU-T E.164 and the national numbering plans)."""
 
+_A_DIGIT = re.compile(rb"\d[ .\-]$")
 _NOT_DIGIT = re.compile(r"\D+")
 _TRUNK = re.compile(r"\(0\)")
 _DATE = re.compile(
-    r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2})(?!\d)"
+    r"(?:\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2}(?![./-]))(?!\d)"
 )
 
 
@@ -95,12 +96,15 @@ def _international(text: str, buffer: bytes, start: int, end: int) -> Strength:
     return Strength.MEDIUM if len(text) > len(digits) + 2 else Strength.WEAK
 
 
-def _national(strength: Strength, low: int = 9, high: int = 12):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _national(
+    strength: Strength, low: int = 9, high: int = 12
+) -> Callable[[str, bytes, int, int], Strength]:
     def judge(text: str, buffer: bytes, start: int, end: int) -> Strength:
         count = len(_NOT_DIGIT.sub("", text))
         if not low <= count <= high or _DATE.match(text) or glued(buffer, start, end):
             return Strength.NONE
-        return strength
+        inside = _A_DIGIT.search(buffer[start - 2 : start]) or buffer[end : end + 2].strip().isdigit()
+        return Strength.WEAK if inside else strength
 
     return judge
 
@@ -120,10 +124,10 @@ _LABELLED = (
 _GROUPS = (
     TRIPLES,
     rb"000[ .\-]0000" + RIGHT,
-    SPACED_FIVE,
+    *SPACED_FIVE,
     rb"0 00 00" + RIGHT,
     rb"00-00-00-00" + RIGHT,
-    rb"00\.00\.00\.00" + RIGHT,
+    rb"00\.00\.00" + RIGHT,
     rb"[^0A]000-00-00" + RIGHT,
     rb"\) ?0{6,8}" + RIGHT,
 )
@@ -138,14 +142,16 @@ _PHONES: tuple[Detector, ...] = (
         ),
         _international,
         shapes=(rb"\+\(?0[0 \-.()/]{7}",),
-        back=12,
+        back=11,
+        ahead=26,
     ),
     Detector(
         "phone",
         form(rb"00[1-9](?:[ \-./]{0,2}(?:\(0\))?\d){7,13}"),
         _international,
         shapes=(*_GROUPS, ELEVEN, TWELVE, THIRTEEN_UP),
-        back=34,
+        back=30,
+        ahead=14,
     ),
     Detector(  # North America
         "phone",
@@ -155,7 +161,8 @@ _PHONES: tuple[Detector, ...] = (
         ),
         _national(Strength.MEDIUM, 10, 16),
         shapes=(rb"000[ .\-]0000" + RIGHT,),
-        back=20,
+        back=18,
+        ahead=10,
     ),
     Detector(  # with the trunk prefix 0, in groups
         "phone",
@@ -167,7 +174,8 @@ _PHONES: tuple[Detector, ...] = (
         ),
         _national(Strength.MEDIUM, 9, 12),
         shapes=_GROUPS,
-        back=30,
+        back=24,
+        ahead=12,
     ),
     Detector(  # Brazil
         "phone",
@@ -212,6 +220,7 @@ _PHONES: tuple[Detector, ...] = (
         _national(Strength.WEAK, 7, 15),
         words=(_LABELLED + rb"[^0-9A-Za-z]{1,5}[0-9(]",),
         back=2,
+        ahead=32,
         ignore_case=True,
     ),
 )
@@ -223,10 +232,13 @@ _OCTETS = (b"0", b"00", b"000")
 _RELEASE = re.compile(
     rb"(?:(?<![a-z])(?:v|ver|rev|sdk|oid|api)|version|versi\xc3\xb3n|vers\xc3\xa3o|versione|versie|wersj[aie]|"
     rb"release|firmware|build|fassung|ausgabe|phi\xc3\xaan b\xe1\xba\xa3n|chrome|firefox|edge|safari|"
-    rb"driver|treiber|upgrade to|update to|upgraded to|section|abschnitt|kapitel|chapter|clause|"
-    rb"\xe3\x83\x90\xe3\x83\xbc\xe3\x82\xb8\xe3\x83\xa7\xe3\x83\xb3|\xe7\x89\x88\xe6\x9c\xac|\xc2\xa7|[~^<>=]=)"
+    rb"driver|treiber|since|seit|depuis|desde|dalla|sinds|upgrade to|update to|upgraded to|section|abschnitt|kapitel|chapter|clause|"
+    rb"\xe3\x83\x90\xe3\x83\xbc\xe3\x82\xb8\xe3\x83\xa7\xe3\x83\xb3|\xe7\x89\x88\xe6\x9c\xac|\xc2\xa7|[~^<>=]=|\^|~)"
     rb"[^0-9A-Za-z]{0,4}$"
 )
+
+_TAG = re.compile(rb"(?:image|[a-z0-9]/[a-z0-9._\-]+|: ?[a-z0-9\-]+):$")
+"""An image with a tag follows."""
 
 
 def _ipv4(text: str, buffer: bytes, start: int, end: int) -> Strength:
@@ -236,6 +248,8 @@ def _ipv4(text: str, buffer: bytes, start: int, end: int) -> Strength:
     if before[-1:] in b".-" or (before[-1:] == b"/" and before[-2:-1].isalnum()):
         return Strength.NONE  # 1.2.3.4.5, lib-1.2.3.4, Chrome/1.2.3.4
     if (after[:1] == b"." and after[1:].isalnum()) or (after[:1] == b"-" and after[1:].isalpha()):
+        return Strength.NONE
+    if after[:1] == b"@" or _TAG.search(before):
         return Strength.NONE
     return Strength.NONE if _RELEASE.search(before) else Strength.STRONG
 
@@ -264,8 +278,8 @@ DETECTORS: tuple[Detector, ...] = (
         ),
         _email,
         words=(rb"[A-Za-z0-9_%+'\-\x80-\xff]@[A-Za-z0-9]",),
-        back=160,
-        ahead=200,
+        back=66,
+        ahead=120,
     ),
     *_PHONES,
     Detector(
@@ -273,21 +287,22 @@ DETECTORS: tuple[Detector, ...] = (
         form(rb"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}"),
         _ipv4,
         shapes=tuple(b"0\\.%s\\.%s\\.0" % (two, three) for two in _OCTETS for three in _OCTETS),
-        back=18,
+        back=14,
     ),
     Detector(
         "ipv6",
         re.compile(
-            BEGIN + rb"(?:[0-9a-fA-F]{1,4}|(?=::))(?::{1,2}[0-9a-fA-F]{1,4}){1,7}"
+            BEGIN + rb"(?:[0-9a-fA-F]{1,4}|(?=::))(?::{1,2}[0-9a-fA-F]{1,4}){0,7}"
             rb"(?::(?:\d{1,3}\.){3}\d{1,3}|::)?(?![0-9A-Za-z])"
         ),
         _ipv6,
         words=(
             rb"(?:[0-9a-f]{1,4}:){7}[0-9a-f]",
-            rb"[0-9a-f]::[0-9a-f]",
+            rb"[0-9a-f]::[0-9a-f/\]]",
             rb"[^0-9A-Za-z:]::[0-9a-f]",
         ),
-        back=48,
+        back=42,
+        ahead=42,
         ignore_case=True,
     ),
 )

@@ -15,7 +15,7 @@ _sure = always(Strength.STRONG)
 
 
 def _token(
-    type_: str, trigger: bytes, expression: bytes, back: int = 64, ahead: int = 260
+    type_: str, trigger: bytes, expression: bytes, back: int = 48, ahead: int = 260
 ) -> Detector:
     """Return the detector of a token with a prefix of its own."""
     return Detector(
@@ -39,7 +39,7 @@ _KEYWORDS = (
     rb"\xe5\xaf\x86\xe7\xa0\x81|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|"
     rb"\xeb\xb9\x84\xeb\xb0\x80\xeb\xb2\x88\xed\x98\xb8"
 )
-_BETWEEN = rb"\\?[\"']?(?:\s{0,2}(?::=|=>|[:=]|\xef\xbc\x9a)\s{0,2}| (?:is|ist|est|es|\xc3\xa8|to|jest|l\xc3\xa0):? )\\?[\"'`]?"
+_BETWEEN = rb"\\?[\"']?(?:\s{0,2}(?::=|=>|[:=]|\xef\xbc\x9a)\s{0,2}| (?:is|ist|lautet|est|es|\xc3\xa8|to|jest|l\xc3\xa0):? )\\?[\"'`]?"
 _VALUE = rb"(?P<v>[^\s\"'`,;<>\x00(){}\[\]\\]{6,128})"
 _KEY_VALUE = re.compile(rb"(?:" + _KEYWORDS + rb")" + _BETWEEN + _VALUE, re.IGNORECASE)
 _ACCESSOR = re.compile(
@@ -99,6 +99,7 @@ DETECTORS: tuple[Detector, ...] = (
         form=re.compile(rb"(?i:secret_?access_?key|aws_?secret(?:_?key)?)[\"' ]{0,2}[:=][\"' =>]{0,4}"
                    rb"(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"),
         judge=_sure,
+        ahead=64,
         ignore_case=True,
     ),
     _token("github-token", rb"gh[pousr]_[A-Za-z0-9]{20}", rb"gh[pousr]_[A-Za-z0-9]{30,255}"),
@@ -108,7 +109,7 @@ DETECTORS: tuple[Detector, ...] = (
     _token("slack-token", rb"xox[abeoprs]-[A-Za-z0-9\-]{10}", rb"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,250}"),
     _token("slack-token", rb"xapp-\d-[A-Z0-9]{6}", rb"xapp-\d-[A-Z0-9]+-\d+-[a-f0-9]+"),
     Detector("slack-webhook", words=(rb"hooks\.slack\.com/(?:services|workflows)/[A-Z]",),
-             form=re.compile(rb"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_\-]{20,120}"),
+             ahead=128, form=re.compile(rb"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_\-]{20,120}"),
              judge=_sure),
     _token("anthropic-key", rb"sk-ant-[A-Za-z0-9_\-]{10}", rb"sk-ant-[A-Za-z0-9_\-]{20,220}"),
     _token("openai-key", rb"sk-(?:proj-|svcacct-|admin-|None-)?[A-Za-z0-9_\-]{20}",
@@ -153,6 +154,7 @@ DETECTORS: tuple[Detector, ...] = (
         form=re.compile(rb"://[^\s:/@\x00\"'<>]{0,40}:(?P<v>[^\s@/\x00\"'<>]{3,64})@"),
         judge=_credentials,
         back=112,
+        ahead=2,
     ),
     Detector(
         "password",
@@ -165,7 +167,10 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "bearer-token",
-        words=(rb"(?:bearer|basic|token) [A-Za-z0-9._~+/\-]{20}",),
+        words=(
+            rb"bearer [A-Za-z0-9._~+/\-]{4}",
+            rb"authorization[\"']?: ?[\"']?(?:basic|token) [A-Za-z0-9]",
+        ),
         form=re.compile(rb"(?i:authorization[\"']?\s{0,2}[:=]\s{0,2}[\"']?(?:bearer|basic|token)|bearer) "
                    rb"(?P<v>[A-Za-z0-9._~+/\-]{20,2000}={0,2})"),
         judge=_credentials,

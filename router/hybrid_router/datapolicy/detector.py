@@ -72,7 +72,7 @@ class Detector:
     shapes: tuple[bytes, ...] = ()
     words: tuple[bytes, ...] = ()
     back: int = 64
-    ahead: int = 64
+    ahead: int = 6
     ignore_case: bool = False
 
 

@@ -28,7 +28,7 @@ def _bare_or_grouped(
 
     def judge(text: str, buffer: bytes, start: int, end: int) -> Strength:
         digits = text.translate(_DIGITS).upper()
-        if not check(digits) or glued(buffer, start, end):
+        if glued(buffer, start, end) or not check(digits):
             return Strength.NONE
         return bare if len(digits) == len(text) else grouped
 
@@ -37,6 +37,11 @@ def _bare_or_grouped(
 
 def _card(text: str, buffer: bytes, start: int, end: int) -> Strength:
     good = checks.payment_card(text.translate(_DIGITS)) and not glued(buffer, start, end)
+    return Strength.STRONG if good else Strength.NONE
+
+
+def _iban(text: str, buffer: bytes, start: int, end: int) -> Strength:
+    good = checks.iban(text.translate(_DIGITS).upper()) and not glued(buffer, start, end)
     return Strength.STRONG if good else Strength.NONE
 
 
@@ -73,7 +78,12 @@ TWELVE = LEFT + rb"0{12}" + RIGHT
 THIRTEEN_UP = LEFT + rb"0{13,19}" + RIGHT
 TRIPLES = rb"000[ .\-/]000" + RIGHT
 """The end of 12 345 678 901, of 123.456.789, and of many phone numbers."""
-SPACED_FIVE = rb"[0)][ /\-]00000"
+SPACED_FIVE = tuple(
+    LEFT + b"0" * count + joint + b"00000"
+    for count in (2, 3, 4, 5)
+    for joint in (b" ", b"-", b"/", b"\\) ?", b" [-/] ")
+)
+"""An area code, and five digits or more behind it."""
 
 DETECTORS: tuple[Detector, ...] = (
     Detector(
@@ -90,6 +100,7 @@ DETECTORS: tuple[Detector, ...] = (
             rb"0000 000000 0000", rb"0000-000000-0000", rb"0000\.000000\.0000",
         ),
         back=26,
+        ahead=10,
     ),
     Detector(
         "iban",
@@ -100,9 +111,14 @@ DETECTORS: tuple[Detector, ...] = (
             ),
             ignore_case=True,
         ),
-        checked(checks.iban, Strength.STRONG),
-        shapes=(LEFT + rb"AA00[ \-]?[0A]{4}[ \-]?[0A]{4}",),
-        back=18,
+        _iban,
+        shapes=tuple(
+            LEFT + b"AA00" + sep + group
+            for sep in (b"", b" ", b"-")
+            for group in (b"0000", b"AAAA", b"A000", b"000A", b"AA00", b"A00A")
+        ),
+        back=10,
+        ahead=36,
     ),
     Detector(
         "us-ssn",
@@ -147,6 +163,7 @@ DETECTORS: tuple[Detector, ...] = (
             THIRTEEN_UP, TRIPLES, rb"0 00 00 0A 000 ", rb"0{6}A0{8}" + RIGHT, rb"0{13}[ \-/]00" + RIGHT,
         ),
         back=28,
+        ahead=12,
     ),
     Detector(
         "es-dni",
@@ -174,7 +191,10 @@ DETECTORS: tuple[Detector, ...] = (
             LEFT + rb"A{6}00A00A000A" + RIGHT,
             rb"AAA AAA 00A00 A000 ?A" + RIGHT,
             rb"AAA-AAA-00A00-A000-?A" + RIGHT,
-            LEFT + rb"A{6}(?:00|0A|AA)A(?:00|0A|AA)A[0A]00?A?A" + RIGHT,
+            *(  # digits replaced by letters where two people would share a number
+                LEFT + rb"AAAAAA" + rest + RIGHT
+                for rest in (rb"00A00A00AA", rb"00A00A0AAA", rb"00A00AAAAA", rb"00A0AAAAAA")
+            ),
         ),
         back=24,
     ),
@@ -189,7 +209,7 @@ DETECTORS: tuple[Detector, ...] = (
         "pl-pesel",
         form(rb"\d{6}[ \-]?\d{5}"),
         _bare_or_grouped(checks.pl_pesel, Strength.MEDIUM, Strength.MEDIUM),
-        shapes=(ELEVEN, SPACED_FIVE),
+        shapes=(ELEVEN, LEFT + rb"000000[ \-]00000" + RIGHT),
         back=16,
     ),
     Detector(
@@ -205,5 +225,6 @@ DETECTORS: tuple[Detector, ...] = (
         _bare_or_grouped(checks.vn_cccd, Strength.WEAK, Strength.WEAK),
         shapes=(TWELVE, TRIPLES),
         back=19,
+        ahead=6,
     ),
 )

@@ -12,15 +12,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hybrid_router.datapolicy.automaton import Automaton
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WINDOW = 72
 """Bytes before a candidate in which a label counts."""
-AFTER = 28
+AFTER = 20
 """Bytes behind it; only for a label of the very type, as in `123-45-6789 (SSN)`."""
-VETO = 32
-"""Characters from the end of a label of another kind to the candidate, at most."""
+VETO = 36
+"""Bytes from the end of a label of another kind to the candidate, at most."""
 
 OTHER = "other"
 
@@ -67,7 +69,7 @@ _WORDS: Mapping[str, tuple[frozenset[str], str]] = {
         "steuer-id|steuerid|steuer id|steueridentifikation|steuerliche identifikation|"
         "identifikationsnummer|<idnr>|<tin>|<steuer-idnr>|steuernummer|steuer_id|tax id|<tax-id>|tax_id",
     ),
-    "fr_nir": (frozenset({"fr-nir"}), "<nir>|<insee>|<n° ss>|<n°ss>|<nss>|carte vitale|numéro de sécu"),
+    "fr_nir": (frozenset({"fr-nir"}), "<nir>|<insee>|<n° ss>|<n°ss>|<nss>|carte vitale|<sécu>|numéro de sécu"),
     "es_dni": (frozenset({"es-dni"}), "<dni>|<nie>|<nif>|documento nacional|extranjero"),
     "it_codice_fiscale": (
         frozenset({"it-codice-fiscale"}),
@@ -105,32 +107,37 @@ _WORDS: Mapping[str, tuple[frozenset[str], str]] = {
         "article|product|<item>|<sequence>|<seq>|<index>|<counter>|<metric>|<firmware>|<session>|"
         "customer number|customer no|customer id|customer_id|account_id|user_id|userid|<job>|"
         "bestell|rechnung|auftrag|sendung|vorgang|kundennummer|artikel|serien|<charge>|"
-        "commande|facture|dossier|référence|colis|<suivi>|"
+        "commande|facture|dossier|référence|colis|<suivi>|<suivie>|"
         "pedido|factura|seguimiento|referencia|<lote>|"
         "ordine|fattura|spedizione|riferimento|pratica|"
-        "bestelling|factuur|zending|zaaknummer|<kenmerk>|"
+        "bestelling|bestel|factuur|zending|zaaknummer|<kenmerk>|"
         "zamówien|zamowien|faktur|przesyłk|<nr ref>|zgłoszeni|"
-        "nota fiscal|rastreio|protocolo|fatura|"
+        "nota fiscal|rastreio|rastreamento|código de|protocolo|fatura|"
         "đơn hàng|hóa đơn|mã vận|mã đơn|mã số|phiên bản|"
         "注文|請求|追跡|订单|发票|快递|주문|заказ|накладн|版本|バージョン|версия",
     ),
 }
 
 
-def _expression() -> re.Pattern[str]:
-    groups = []
-    for name, (_, words) in _WORDS.items():
-        alone = r"(?<![^\W\d_])\g(?![^\W\d_])"
-        parts = [
-            alone.replace(r"\g", re.escape(word[1:-1])) if word[0] == "<" else re.escape(word)
-            for word in words.split("|")
-        ]
-        groups.append(f"(?P<{name}>{'|'.join(parts)})")
-    return re.compile("|".join(groups))
+def _words() -> list[tuple[str, bytes, bool]]:
+    """Return (group, expression, whether a neighbour is part of the match) of every word."""
+    found = []
+    for group, (_, words) in _WORDS.items():
+        for word in words.split("|"):
+            alone = word[0] == "<"
+            text = re.escape(word[1:-1] if alone else word).encode()
+            found.append((group, b"[^a-z]%s[^a-z]" % text if alone else text, alone))
+    return found
 
 
-_labels = _expression()
-_a_number = re.compile(r"\d{4}")
+_words_list = _words()
+_types = [_WORDS[group][0] for group, _, _ in _words_list]
+_alone = [alone for _, _, alone in _words_list]
+_automaton = Automaton([(expression, False) for _, expression, _ in _words_list])
+_aside = re.compile(rb"\s*[(\[,\-/]|\s+\w{2,5}\W")
+"""What joins a label to the number before it: `123-45-6789 (SSN)`, `0612345678, mobile`."""
+_apart = re.compile(rb"\d[\d.]{3}|\n|[.!?;] |\xe3\x80\x82")
+"""Another number, or the end of a line or sentence: what stands before it vetoes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,27 +150,29 @@ class Label:
     """It stands near enough, on the same line, and no other number lies between."""
 
 
+def _labels(text: bytes) -> list[tuple[int, int]]:
+    """Return (end, word) of the labels in `text`, in order."""
+    return sorted((end - _alone[id_], id_) for end, id_ in _automaton.ends(text))
+
+
 def before(buffer: bytes, start: int) -> Label | None:
     """Return the nearest label before `start`."""
-    text = buffer[max(0, start - WINDOW) : start].decode(errors="ignore").lower()
-    last = None
-    for last in _labels.finditer(text):  # noqa: B007  the last one is wanted
-        pass
-    if last is None or last.lastgroup is None:
+    window = buffer[max(0, start - WINDOW) : start].decode(errors="ignore").lower()
+    text = f" {window} ".encode()
+    found = _labels(text)
+    if not found:
         return None
-    between = text[last.end() :]
-    near = len(between) <= VETO and "\n" not in between and not _a_number.search(between)
-    return Label(_WORDS[last.lastgroup][0], near)
+    end, id_ = found[-1]
+    between = text[end:-1]
+    near = len(between) <= VETO and not _apart.search(between)
+    return Label(_types[id_], near)
 
 
 def named_after(buffer: bytes, end: int, type_: str) -> bool:
     """Return whether a label of the type itself follows closely, on the same line."""
-    text = buffer[end : end + AFTER].decode(errors="ignore").lower().partition("\n")[0]
-    first = _labels.search(text)
-    if first is None or first.lastgroup is None or _a_number.search(text, 0, first.start()):
+    window = buffer[end : end + AFTER].decode(errors="ignore").lower().partition("\n")[0]
+    text = f" {window} ".encode()
+    found = _labels(text)
+    if not found or not _aside.match(text):
         return False
-    return type_ in _WORDS[first.lastgroup][0]
-
-
-LABELLED = frozenset().union(*(types for types, _ in _WORDS.values()))
-"""Types for which a label nearby makes a difference."""
+    return type_ in _types[found[0][1]]

@@ -39,7 +39,7 @@ class _Candidate:
     """The higher, the surer."""
 
 
-_LABELLED, _SURE, _PLAUSIBLE = 3, 2, 1
+_SURE, _LABELLED, _PLAUSIBLE = 3, 2, 1
 
 
 class Forms:
@@ -55,7 +55,8 @@ class Forms:
         self._shapes = _Triggers([(d.shapes, False) for d in self._detectors])
         count = len(self._detectors)
         self._escape, self._fold, self._base64 = count, count + 1, count + 2
-        marks = ((views.ESCAPES, True), (views.FOLDS, False), ((views.BASE64,), False))
+        marks = ((views.ESCAPES, True), (views.FOLDS, False), ((views.LONG_WORD,), False))
+        self._tokens = Automaton([(views.BASE64, False)])
         self._words = _Triggers([(d.words, d.ignore_case) for d in self._detectors] + [*marks])
 
     def find(self, buffer: bytes, *, depth: int = 1) -> list[Span]:
@@ -91,10 +92,11 @@ class Forms:
                 end = start + len(text[first:last].encode())
                 found.append(_Candidate(span.type, start, end, _SURE))
         seen = -1
-        for kind, end in marks:
-            place = views.token(buffer, end) if kind == self._base64 else None
-            if place is None or place[0] < seen:
+        long_words = marks[-1][0] == self._base64
+        for end, _ in self._tokens.ends(buffer) if long_words else ():
+            if end <= seen:
                 continue
+            place = views.token(buffer, end)
             seen = place[1]
             raw = views.decoded(buffer[place[0] : place[1]])
             if raw is not None:
@@ -112,6 +114,8 @@ class Forms:
                 previous, reached = index, 0
             low = max(reached, end - detector.back)
             for match in detector.form.finditer(buffer, low, end + detector.ahead):
+                if match.start() > end:
+                    break  # it has a trigger of its own, and the window may cut it short
                 start, stop = match.span("v" if "v" in detector.form.groupindex else 0)
                 reached = match.end()
                 text = buffer[start:stop].decode(errors="replace")
@@ -133,7 +137,7 @@ class _Triggers:
             for expression in expressions:
                 self._owners.setdefault((expression, ignore_case), []).append(index)
         self._by_id = list(self._owners.values())
-        self._automaton = Automaton(list(self._owners)) if self._owners else None
+        self._automaton = Automaton(list(self._owners), (views.LONG_WORD,)) if self._owners else None
 
     def hits(self, data: bytes) -> list[tuple[int, int]]:
         """Return (detector, end) of every trigger."""
@@ -151,16 +155,14 @@ def _rank(
     known: dict[int, labels.Label | None],
 ) -> int:
     """Return how sure a candidate is with the words around it; 0 if it is none."""
-    start, end = span
-    if strength is Strength.STRONG and type_ not in labels.LABELLED:
+    if strength is Strength.STRONG:
         return _SURE
+    start, end = span
     if start not in known:
         known[start] = labels.before(buffer, start)
     label = known[start]
     if label is not None and type_ in label.types:
         return _LABELLED
-    if strength is Strength.STRONG:
-        return _SURE
     if labels.named_after(buffer, end, type_):
         return _LABELLED
     if strength is Strength.WEAK or (label is not None and label.vetoes):

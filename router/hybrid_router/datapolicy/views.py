@@ -25,7 +25,7 @@ ESCAPES = (
     rb"\\x[2-7][0-9a-f]",
     rb"%(?:40|2b|20)",
     rb"&(?:#64|#x40|commat|#43|#x2b);",
-    rb"[0-9A-Za-z](?:\[at\]|\(at\)| \[at\] | \(at\) )[0-9A-Za-z]",
+    rb"\[at\]|\(at\)",
 )
 """Where one of them ends, escapes are resolved nearby; case does not matter."""
 
@@ -46,7 +46,9 @@ FOLDS = (
 )
 """Where one of them ends, characters are folded nearby."""
 
-BASE64 = rb"[A-Za-z0-9+/_\-]{20}={0,2}[^A-Za-z0-9+/_\-=]"
+LONG_WORD = rb"[A-Za-z0-9+/]{24,}"
+"""Without one there is no base64 worth unwrapping; cheap, and reported once at most."""
+BASE64 = rb"[A-Za-z0-9+/_\-]{24}={0,2}[^A-Za-z0-9+/_\-=]"
 """The end of what may be base64."""
 
 NEARBY = 160
@@ -66,7 +68,6 @@ _LATIN: Mapping[str, str] = dict(
 )
 """Cyrillic and Greek letters that look like Latin ones (Unicode's confusables, the common part)."""
 
-_token = re.compile(rb"[A-Za-z0-9+/_\-]{20,}={0,2}")
 _hex = re.compile(rb"[0-9a-fA-F\-]+")
 MAX_BASE64_BYTES = 256 * 1024
 
@@ -146,24 +147,19 @@ def fold(char: str) -> str:
     return plain if len(plain) == 1 and plain.isascii() else char
 
 
-def token(data: bytes, end: int) -> tuple[int, int] | None:
-    """Return the place of the base64 that ends just before `end`."""
+def token(data: bytes, end: int) -> tuple[int, int]:
+    """Return the place of what may be base64 and ends just before `end`."""
     stop = end - 1
-    start = data.rfind(b" ", max(0, stop - 200), stop) + 1  # most tokens are short
-    match = None
-    for match in _token.finditer(data, max(0, min(start, stop - 20)), stop):
-        if match.end() == stop:
-            break
-    if match is None or match.end() != stop:
-        return None
-    first = match.start()
-    floor = max(0, stop - MAX_BASE64_BYTES)
-    while first > floor and data[first - 1] in _ALPHABET:
-        first -= 1
-    return first, stop
+    size = 256
+    while True:
+        chunk = data[max(0, stop - size) : stop]
+        left = len(chunk.rstrip(b"=").rstrip(_ALPHABET))
+        if left or size >= MAX_BASE64_BYTES or size > stop:
+            return stop - len(chunk) + left, stop
+        size *= 8
 
 
-_ALPHABET = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-")
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 
 
 def decoded(data: bytes) -> bytes | None:
