@@ -136,7 +136,7 @@ _alone = [alone for _, _, alone in _words_list]
 _automaton = Automaton([(expression, False) for _, expression, _ in _words_list])
 _aside = re.compile(rb"\s*[(\[,\-/]|\s+\w{2,5}\W")
 """What joins a label to the number before it: `123-45-6789 (SSN)`, `0612345678, mobile`."""
-_apart = re.compile(rb"\d[\d.]{3}|\n|[.!?;] |\xe3\x80\x82")
+_apart = re.compile(rb"\d[\d.]{3}|\n|[.!?;] [A-Za-z\x80-\xff]|\x00[^\x00]*\x00|\xe3\x80\x82")
 """Another number, or the end of a line or sentence: what stands before it vetoes nothing."""
 
 
