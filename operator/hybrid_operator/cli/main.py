@@ -15,6 +15,7 @@ COMMANDS = {
     "plan": "What would run: vLLM's arguments, replicas, and what is not acted on.",
     "render": "The Kubernetes manifests, or the RouteTable, that a resource becomes.",
     "route": "Who would answer a prompt, and why.",
+    "datapolicy": "What the detectors of the data policy find in a text.",
     "status": "What runs now, and what is wrong with it.",
     "tco": "What an external API costs, and what GPUs of your own do.",
     "vram": "Whether a model fits on a GPU, and what training it takes.",

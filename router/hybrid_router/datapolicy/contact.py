@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 from hybrid_router.datapolicy import checks
-from hybrid_router.datapolicy.identity import ELEVEN, NINE, SPACED_FIVE, THIRTEEN_UP, TRIPLES, TWELVE
 from hybrid_router.datapolicy.detector import (
     BEGIN,
     END,
@@ -17,6 +16,14 @@ from hybrid_router.datapolicy.detector import (
     Strength,
     form,
     glued,
+)
+from hybrid_router.datapolicy.identity import (
+    ELEVEN,
+    NINE,
+    SPACED_FIVE,
+    THIRTEEN_UP,
+    TRIPLES,
+    TWELVE,
 )
 
 if TYPE_CHECKING:
@@ -30,8 +37,13 @@ _FILES = frozenset(
 )  # fmt: skip
 """Endings of file names such as `logo@2x.png`; none of them is a top-level domain but zip."""
 
-_LOCAL = rb"(?:[A-Za-z0-9_]|[\xc3-\xc5][\x80-\xbf])(?:[A-Za-z0-9._%+'\-]|[\xc3-\xc5][\x80-\xbf]){0,63}"
-_DOMAIN = rb"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}(?:xn--[A-Za-z0-9\-]{2,40}|[A-Za-z]{2,24})"
+_LOCAL = (
+    rb"(?:[A-Za-z0-9_]|[\xc3-\xc5][\x80-\xbf])(?:[A-Za-z0-9._%+'\-]|[\xc3-\xc5][\x80-\xbf]){0,63}"
+)
+_DOMAIN = (
+    rb"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}"
+    rb"(?:xn--[A-Za-z0-9\-]{2,40}|[A-Za-z]{2,24})"
+)
 
 
 def _email(text: str, buffer: bytes, start: int, end: int) -> Strength:
@@ -103,7 +115,9 @@ def _national(
         count = len(_NOT_DIGIT.sub("", text))
         if not low <= count <= high or _DATE.match(text) or glued(buffer, start, end):
             return Strength.NONE
-        inside = _A_DIGIT.search(buffer[start - 2 : start]) or buffer[end : end + 2].strip().isdigit()
+        inside = (
+            _A_DIGIT.search(buffer[start - 2 : start]) or buffer[end : end + 2].strip().isdigit()
+        )
         return Strength.WEAK if inside else strength
 
     return judge
@@ -230,13 +244,13 @@ _PHONES: tuple[Detector, ...] = (
 _OCTETS = (b"0", b"00", b"000")
 
 _RELEASE = re.compile(
-    rb"(?:(?<![a-z])(?:v|ver|rev|sdk|oid|api)|version|versi\xc3\xb3n|vers\xc3\xa3o|versione|versie|wersj[aie]|"
-    rb"release|firmware|build|fassung|ausgabe|phi\xc3\xaan b\xe1\xba\xa3n|chrome|firefox|edge|safari|"
-    rb"driver|treiber|since|seit|depuis|desde|dalla|sinds|upgrade to|update to|upgraded to|section|abschnitt|kapitel|chapter|clause|"
-    rb"\xe3\x83\x90\xe3\x83\xbc\xe3\x82\xb8\xe3\x83\xa7\xe3\x83\xb3|\xe7\x89\x88\xe6\x9c\xac|\xc2\xa7|[~^<>=]=|\^|~)"
-    rb"[^0-9A-Za-z]{0,4}$"
+    rb"(?:(?<![a-z])(?:v|ver|rev|sdk|oid|api)|version|versi\xc3\xb3n|vers\xc3\xa3o|versione|versie|"
+    rb"wersj[aie]|release|firmware|build|fassung|ausgabe|phi\xc3\xaan b\xe1\xba\xa3n|"
+    rb"chrome|firefox|edge|safari|driver|treiber|since|seit|depuis|desde|dalla|sinds|"
+    rb"upgrade to|update to|upgraded to|section|abschnitt|kapitel|chapter|clause|"
+    rb"\xe3\x83\x90\xe3\x83\xbc\xe3\x82\xb8\xe3\x83\xa7\xe3\x83\xb3|\xe7\x89\x88\xe6\x9c\xac|"
+    rb"\xc2\xa7|[~^<>=]=|\^|~)[^0-9A-Za-z]{0,4}$"
 )
-
 _TAG = re.compile(rb"(?:image|[a-z0-9]/[a-z0-9._\-]+|: ?[a-z0-9\-]+):$")
 """An image with a tag follows."""
 
@@ -274,7 +288,10 @@ DETECTORS: tuple[Detector, ...] = (
         "email",
         re.compile(
             rb"(?:(?<![0-9A-Za-z._%+'\-\\])|(?<=\\[nrt])|(?<=\\))"
-            + _LOCAL + rb"@" + _DOMAIN + rb"(?![A-Za-z0-9])"
+            + _LOCAL
+            + rb"@"
+            + _DOMAIN
+            + rb"(?![A-Za-z0-9])"
         ),
         _email,
         words=(rb"[A-Za-z0-9_%+'\-\x80-\xff]@[A-Za-z0-9]",),

@@ -39,7 +39,10 @@ _KEYWORDS = (
     rb"\xe5\xaf\x86\xe7\xa0\x81|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|"
     rb"\xeb\xb9\x84\xeb\xb0\x80\xeb\xb2\x88\xed\x98\xb8"
 )
-_BETWEEN = rb"\\?[\"']?(?:\s{0,2}(?::=|=>|[:=]|\xef\xbc\x9a)\s{0,2}| (?:is|ist|lautet|est|es|\xc3\xa8|to|jest|l\xc3\xa0):? )\\?[\"'`]?"
+_BETWEEN = (
+    rb"\\?[\"']?(?:\s{0,2}(?::=|=>|[:=]|\xef\xbc\x9a)\s{0,2}"
+    rb"| (?:is|ist|lautet|est|es|\xc3\xa8|to|jest|l\xc3\xa0):? )\\?[\"'`]?"
+)
 _VALUE = rb"(?P<v>[^\s\"'`,;<>\x00(){}\[\]\\]{6,128})"
 _KEY_VALUE = re.compile(rb"(?:" + _KEYWORDS + rb")" + _BETWEEN + _VALUE, re.IGNORECASE)
 _ACCESSOR = re.compile(
@@ -85,65 +88,116 @@ DETECTORS: tuple[Detector, ...] = (
         form=re.compile(
             rb"-----BEGIN ([A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?)-----"
             rb"(?:[A-Za-z0-9+/=:,.\- ()@]|\\[nr]|\s){0,12000}?-----END \1-----"
-            rb"|-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=]|\\[nr]|\s){0,12000}"
+            rb"|-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----"
+            rb"(?:[A-Za-z0-9+/=]|\\[nr]|\s){0,12000}"
         ),
         judge=_sure,
         back=64,
         ahead=12_200,
     ),
-    _token("aws-access-key", rb"A(?:KIA|SIA|ROA|IDA|BIA|CCA)[A-Z2-7]{16}" + RIGHT,
-           rb"A(?:KIA|SIA|ROA|IDA|BIA|CCA)[A-Z2-7]{16}"),
+    _token(
+        "aws-access-key",
+        rb"A(?:KIA|SIA|ROA|IDA|BIA|CCA)[A-Z2-7]{16}" + RIGHT,
+        rb"A(?:KIA|SIA|ROA|IDA|BIA|CCA)[A-Z2-7]{16}",
+    ),
     Detector(
         "aws-secret-key",
-        words=(rb"(?:secret_?access_?key|secretaccesskey|aws_?secret(?:_?key)?|aws_secret_key)[\"' ]{0,2}[:=]",),
-        form=re.compile(rb"(?i:secret_?access_?key|aws_?secret(?:_?key)?)[\"' ]{0,2}[:=][\"' =>]{0,4}"
-                   rb"(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"),
+        words=(rb"(?:secret_?access_?key|aws_?secret(?:_?key)?)[\"' ]{0,2}[:=]",),
+        form=re.compile(
+            rb"(?i:secret_?access_?key|aws_?secret(?:_?key)?)[\"' ]{0,2}[:=][\"' =>]{0,4}"
+            rb"(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"
+        ),
         judge=_sure,
         ahead=64,
         ignore_case=True,
     ),
     _token("github-token", rb"gh[pousr]_[A-Za-z0-9]{20}", rb"gh[pousr]_[A-Za-z0-9]{30,255}"),
     _token("github-token", rb"github_pat_[A-Za-z0-9_]{20}", rb"github_pat_[A-Za-z0-9_]{22,255}"),
-    _token("gitlab-token", rb"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt)-[A-Za-z0-9_\-]{10}",
-           rb"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt)-[A-Za-z0-9_\-]{18,128}"),
-    _token("slack-token", rb"xox[abeoprs]-[A-Za-z0-9\-]{10}", rb"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,250}"),
+    _token(
+        "gitlab-token",
+        rb"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt)-[A-Za-z0-9_\-]{10}",
+        rb"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt)-[A-Za-z0-9_\-]{18,128}",
+    ),
+    _token(
+        "slack-token",
+        rb"xox[abeoprs]-[A-Za-z0-9\-]{10}",
+        rb"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,250}",
+    ),
     _token("slack-token", rb"xapp-\d-[A-Z0-9]{6}", rb"xapp-\d-[A-Z0-9]+-\d+-[a-f0-9]+"),
-    Detector("slack-webhook", words=(rb"hooks\.slack\.com/(?:services|workflows)/[A-Z]",),
-             ahead=128, form=re.compile(rb"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_\-]{20,120}"),
-             judge=_sure),
+    Detector(
+        "slack-webhook",
+        words=(rb"hooks\.slack\.com/(?:services|workflows)/[A-Z]",),
+        ahead=128,
+        form=re.compile(
+            rb"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_\-]{20,120}"
+        ),
+        judge=_sure,
+    ),
     _token("anthropic-key", rb"sk-ant-[A-Za-z0-9_\-]{10}", rb"sk-ant-[A-Za-z0-9_\-]{20,220}"),
-    _token("openai-key", rb"sk-(?:proj-|svcacct-|admin-|None-)?[A-Za-z0-9_\-]{20}",
-           rb"sk-(?!ant-)(?:proj-|svcacct-|admin-|None-|or-v1-)?[A-Za-z0-9][A-Za-z0-9_\-]{18,250}[A-Za-z0-9_\-]"),
+    _token(
+        "openai-key",
+        rb"sk-(?:proj-|svcacct-|admin-|None-)?[A-Za-z0-9_\-]{20}",
+        rb"sk-(?!ant-)(?:proj-|svcacct-|admin-|None-|or-v1-)?[A-Za-z0-9][A-Za-z0-9_\-]{18,250}[A-Za-z0-9_\-]",
+    ),
     _token("google-api-key", rb"AIza[0-9A-Za-z_\-]{35}", rb"AIza[0-9A-Za-z_\-]{35}"),
     _token("google-oauth-token", rb"GOCSPX-[0-9A-Za-z_\-]{20}", rb"GOCSPX-[0-9A-Za-z_\-]{20,40}"),
     _token("google-oauth-token", rb"ya29\.[0-9A-Za-z_\-]{20}", rb"ya29\.[0-9A-Za-z_\-]{20,250}"),
-    _token("stripe-key", rb"[srp]k_(?:live|test)_[0-9A-Za-z]{10}", rb"[srp]k_(?:live|test)_[0-9A-Za-z]{10,250}"),
+    _token(
+        "stripe-key",
+        rb"[srp]k_(?:live|test)_[0-9A-Za-z]{10}",
+        rb"[srp]k_(?:live|test)_[0-9A-Za-z]{10,250}",
+    ),
     _token("stripe-key", rb"whsec_[0-9A-Za-z]{20}", rb"whsec_[0-9A-Za-z+/=]{24,64}"),
-    Detector("azure-key", words=(rb"(?:AccountKey|SharedAccessKey|sig)=[A-Za-z0-9+/%]{30}",),
-             form=re.compile(rb"(?:AccountKey|SharedAccessKey|(?<=[?&])sig)=(?P<v>[A-Za-z0-9+/%]{30,100}={0,2})"),
-             judge=_sure, back=64, ahead=128),
-    _token("azure-key", rb"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31}",
-           rb"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}"),
+    Detector(
+        "azure-key",
+        words=(rb"(?:AccountKey|SharedAccessKey|sig)=[A-Za-z0-9+/%]{30}",),
+        form=re.compile(
+            rb"(?:AccountKey|SharedAccessKey|(?<=[?&])sig)=(?P<v>[A-Za-z0-9+/%]{30,100}={0,2})"
+        ),
+        judge=_sure,
+        back=64,
+        ahead=128,
+    ),
+    _token(
+        "azure-key",
+        rb"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31}",
+        rb"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}",
+    ),
     _token("npm-token", rb"npm_[A-Za-z0-9]{30}", rb"npm_[A-Za-z0-9]{30,64}"),
     _token("pypi-token", rb"pypi-[A-Za-z0-9_\-]{30}", rb"pypi-[A-Za-z0-9_\-]{30,250}"),
     _token("huggingface-token", rb"hf_[A-Za-z]{30}", rb"hf_[A-Za-z0-9]{30,64}"),
     _token("huggingface-token", rb"hf_[A-Za-z0-9]{34}", rb"hf_[A-Za-z0-9]{34,64}"),
-    _token("sendgrid-key", rb"SG\.[A-Za-z0-9_\-]{20}", rb"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{16,64}"),
+    _token(
+        "sendgrid-key",
+        rb"SG\.[A-Za-z0-9_\-]{20}",
+        rb"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{16,64}",
+    ),
     _token("twilio-key", rb"(?:SK|AC)[0-9a-f]{32}" + RIGHT, rb"(?:SK|AC)[0-9a-f]{32}"),
     _token("digitalocean-token", rb"do[opr]_v1_[a-f0-9]{20}", rb"do[opr]_v1_[a-f0-9]{64}"),
     _token("databricks-token", rb"dapi[a-f0-9]{32}", rb"dapi[a-f0-9]{32}(?:-\d)?"),
-    _token("shopify-token", rb"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", rb"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
+    _token(
+        "shopify-token",
+        rb"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",
+        rb"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",
+    ),
     _token("telegram-token", rb"\d{8,10}:AA[A-Za-z0-9_\-]{33}", rb"\d{8,10}:AA[A-Za-z0-9_\-]{33}"),
     _token("vault-token", rb"hv[sbr]\.[A-Za-z0-9_\-]{20}", rb"hv[sbr]\.[A-Za-z0-9_\-]{24,250}"),
-    _token("docker-token", rb"dckr_(?:pat|oat)_[A-Za-z0-9_\-]{20}", rb"dckr_(?:pat|oat)_[A-Za-z0-9_\-]{20,64}"),
+    _token(
+        "docker-token",
+        rb"dckr_(?:pat|oat)_[A-Za-z0-9_\-]{20}",
+        rb"dckr_(?:pat|oat)_[A-Za-z0-9_\-]{20,64}",
+    ),
     _token("groq-key", rb"(?:gsk_|xai-)[A-Za-z0-9]{30}", rb"(?:gsk_|xai-)[A-Za-z0-9]{30,100}"),
     _token("linear-key", rb"lin_api_[A-Za-z0-9]{30}", rb"lin_api_[A-Za-z0-9]{30,64}"),
     _token("age-key", rb"AGE-SECRET-KEY-1[A-Z0-9]{20}", rb"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     Detector(
         "jwt",
         words=(rb"\.eyJ[A-Za-z0-9_\-]{4}",),
-        form=re.compile(BEGIN + rb"eyJ[A-Za-z0-9_\-]{8,2000}\.eyJ[A-Za-z0-9_\-]{4,6000}(?:\.[A-Za-z0-9_\-]{4,2000})?"
-                   rb"(?![A-Za-z0-9_\-])"),
+        form=re.compile(
+            BEGIN
+            + rb"eyJ[A-Za-z0-9_\-]{8,2000}\.eyJ[A-Za-z0-9_\-]{4,6000}(?:\.[A-Za-z0-9_\-]{4,2000})?"
+            rb"(?![A-Za-z0-9_\-])"
+        ),
         judge=_sure,
         back=2010,
         ahead=8100,
@@ -171,12 +225,13 @@ DETECTORS: tuple[Detector, ...] = (
             rb"bearer [A-Za-z0-9._~+/\-]{4}",
             rb"authorization[\"']?: ?[\"']?(?:basic|token) [A-Za-z0-9]",
         ),
-        form=re.compile(rb"(?i:authorization[\"']?\s{0,2}[:=]\s{0,2}[\"']?(?:bearer|basic|token)|bearer) "
-                   rb"(?P<v>[A-Za-z0-9._~+/\-]{20,2000}={0,2})"),
+        form=re.compile(
+            rb"(?i:authorization[\"']?\s{0,2}[:=]\s{0,2}[\"']?(?:bearer|basic|token)|bearer) "
+            rb"(?P<v>[A-Za-z0-9._~+/\-]{20,2000}={0,2})"
+        ),
         judge=_credentials,
         back=64,
         ahead=2010,
         ignore_case=True,
     ),
 )
-

@@ -32,9 +32,7 @@ class Custom:
         PatternError: an expression is none.
     """
 
-    def __init__(
-        self, patterns: Mapping[str, str], words: Mapping[str, Sequence[str]]
-    ) -> None:
+    def __init__(self, patterns: Mapping[str, str], words: Mapping[str, Sequence[str]]) -> None:
         options = re2.Options()
         options.max_mem = MAX_MEMORY
         options.log_errors = False

@@ -1,4 +1,4 @@
-"""What a detector is: when to look, what to look for, and how sure that is by itself.
+r"""What a detector is: when to look, what to look for, and how sure that is by itself.
 
 A detector has triggers and a form. The triggers of all detectors are compiled into an automaton
 that passes over a text once; only where one of them ends is the form, an ordinary regular
@@ -6,8 +6,8 @@ expression, tried, on a few dozen bytes. So the time for a text without findings
 the number of detectors, and no text can make the expressions take more than linear time.
 
 Numbers are looked for in the text's shape: every digit is written `0` there and every letter `A`,
-so that `\\d{3}-\\d{2}-\\d{4}` becomes the literal `000-00-0000`. Automata find literals several times
-faster than classes.
+so that `\d{3}-\d{2}-\d{4}` becomes the literal `000-00-0000`. Automata find literals several
+times faster than classes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# In a shape: what may stand before and after a number, so that it is no part of a longer word. After
-# the escape of a line end (`\\n`, in JSON within JSON) a word begins.
+# In a shape: what may stand before and after a number, so that it is no part of a longer word.
+# After the escape of a line end (`\n`, in JSON within JSON) a word begins.
 LEFT = rb"(?:[^0A_]|\\A)"
 RIGHT = rb"[^0A_]"
 # The same in front of and behind a form, without taking the neighbour in.

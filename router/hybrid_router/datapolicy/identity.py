@@ -96,8 +96,12 @@ DETECTORS: tuple[Detector, ...] = (
         _card,
         shapes=(
             THIRTEEN_UP,
-            rb"0000 0000 0000 0", rb"0000-0000-0000-0", rb"0000\.0000\.0000\.0",
-            rb"0000 000000 0000", rb"0000-000000-0000", rb"0000\.000000\.0000",
+            rb"0000 0000 0000 0",
+            rb"0000-0000-0000-0",
+            rb"0000\.0000\.0000\.0",
+            rb"0000 000000 0000",
+            rb"0000-000000-0000",
+            rb"0000\.000000\.0000",
         ),
         back=26,
         ahead=10,
@@ -125,7 +129,10 @@ DETECTORS: tuple[Detector, ...] = (
         form(rb"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}|\d{3}\.\d{2}\.\d{4}|\d{9}"),
         _ssn,
         shapes=(
-            NINE, rb"000-00-0000" + RIGHT, rb"000 00 0000" + RIGHT, rb"000\.00\.0000" + RIGHT,
+            NINE,
+            rb"000-00-0000" + RIGHT,
+            rb"000 00 0000" + RIGHT,
+            rb"000\.00\.0000" + RIGHT,
         ),
         back=14,
     ),
@@ -139,8 +146,14 @@ DETECTORS: tuple[Detector, ...] = (
         shapes=tuple(
             LEFT + written + RIGHT
             for written in (
-                rb"AA000000A", rb"AA 00 00 00 A", rb"AA-00-00-00-A", rb"AA 000000 A",
-                rb"AA-000000-A", rb"AA00 00 00A", rb"AA00 00 00 A", rb"AA 000000A",
+                rb"AA000000A",
+                rb"AA 00 00 00 A",
+                rb"AA-00-00-00-A",
+                rb"AA 000000 A",
+                rb"AA-000000-A",
+                rb"AA00 00 00A",
+                rb"AA00 00 00 A",
+                rb"AA 000000A",
             )
         ),
         back=18,
@@ -160,7 +173,11 @@ DETECTORS: tuple[Detector, ...] = (
         ),
         checked(checks.fr_nir, Strength.STRONG, " -./|"),
         shapes=(
-            THIRTEEN_UP, TRIPLES, rb"0 00 00 0A 000 ", rb"0{6}A0{8}" + RIGHT, rb"0{13}[ \-/]00" + RIGHT,
+            THIRTEEN_UP,
+            TRIPLES,
+            rb"0 00 00 0A 000 ",
+            rb"0{6}A0{8}" + RIGHT,
+            rb"0{13}[ \-/]00" + RIGHT,
         ),
         back=28,
         ahead=12,

@@ -137,7 +137,9 @@ class _Triggers:
             for expression in expressions:
                 self._owners.setdefault((expression, ignore_case), []).append(index)
         self._by_id = list(self._owners.values())
-        self._automaton = Automaton(list(self._owners), (views.LONG_WORD,)) if self._owners else None
+        self._automaton = (
+            Automaton(list(self._owners), (views.LONG_WORD,)) if self._owners else None
+        )
 
     def hits(self, data: bytes) -> list[tuple[int, int]]:
         """Return (detector, end) of every trigger."""

@@ -1,9 +1,9 @@
-"""Text that says something other than its bytes do, read the way a model would read it.
+r"""Text that says something other than its bytes do, read the way a model would read it.
 
-Escapes (`\\u0040`, `%40`, `&#64;`), zero-width characters, full-width and other scripts' digits,
+Escapes (`\u0040`, `%40`, `&#64;`), zero-width characters, full-width and other scripts' digits,
 letters that look like Latin ones, and base64. Each view knows where its characters come from, so
-that a finding has its place in the original. Only the surroundings of something suspicious are read
-again: plain text costs nothing.
+that a finding has its place in the original. Only the surroundings of something suspicious are
+read again: plain text costs nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ _INVISIBLE = (
     rb"(?:\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xc2\xad|\xcd\x8f|"
     rb"\xe1\xa0\x8e|\xef\xb8[\x80-\x8f])"
 )
-_SEPARATOR = rb"(?:\xc2\xa0|\xe2\x80[\x80-\x8a\x90-\x95\xaf]|\xe2\x88\x92|\xef\xbc\x8d|\xe3\x80\x80)"
+_SEPARATOR = (
+    rb"(?:\xc2\xa0|\xe2\x80[\x80-\x8a\x90-\x95\xaf]|\xe2\x88\x92|\xef\xbc\x8d|\xe3\x80\x80)"
+)
 _LOOKALIKE = rb"(?:[\xd0\xd1][\x80-\xbf]|[\xce\xcf][\x80-\xbf])"
 FOLDS = (
     rb"[0-9A-Za-z@.+\-]" + _INVISIBLE + rb"{1,8}[0-9A-Za-z@.+\-]",
@@ -125,25 +127,25 @@ def _resolved(match: re.Match[str]) -> str:
     return "@" if match[6] else "."
 
 
+_CATEGORIES: Mapping[str, str] = {"Cf": "", "Mn": "", "Me": "", "Zs": " ", "Pd": "-"}
+"""What Unicode's categories read as: invisible, a space, a dash."""
+
+
 @lru_cache(maxsize=4096)
 def fold(char: str) -> str:
     """Return the ASCII character that one reads as, itself where it is none, "" if invisible."""
     if char.isascii():
         return char
-    latin = _LATIN.get(char)
+    latin = "-" if char == "\u2212" else _LATIN.get(char)
     if latin is not None:
         return latin
-    category = unicodedata.category(char)
-    if category in {"Cf", "Mn", "Me"}:
-        return ""
-    if category == "Zs":
-        return " "
-    if category == "Pd" or char == "\u2212":
-        return "-"
+    kind = _CATEGORIES.get(unicodedata.category(char))
+    if kind is not None:
+        return kind
     digit = unicodedata.digit(char, None)
+    plain = unicodedata.normalize("NFKC", char)
     if digit is not None:
         return str(digit)
-    plain = unicodedata.normalize("NFKC", char)
     return plain if len(plain) == 1 and plain.isascii() else char
 
 
@@ -172,4 +174,6 @@ def decoded(data: bytes) -> bytes | None:
         text = raw.decode()
     except (binascii.Error, ValueError):
         return None
-    return raw if text.isprintable() or all(c.isprintable() or c in "\r\n\t" for c in text) else None
+    return (
+        raw if text.isprintable() or all(c.isprintable() or c in "\r\n\t" for c in text) else None
+    )

@@ -136,7 +136,7 @@ CODE = (
     'send_mail("{email}", subject="Order {!order}")',
     'def test_card():\n    assert not is_valid("{!bad-card}")  # {!uuid}',
     'assert parse_iban("{!bad-iban}") is None\nBUILD = "{!version}"',
-    'git remote add origin git@github.com:acme/app.git && git checkout {!hash}',
+    "git remote add origin git@github.com:acme/app.git && git checkout {!hash}",
     'password = os.environ["DB_PASSWORD"]\napi_key = settings.api_key\nv = "{!version}"',
     "//registry.npmjs.org/:_authToken={npm-token}",
     "[pypi]\nusername = __token__\npassword = {pypi-token}",

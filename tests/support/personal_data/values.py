@@ -11,8 +11,40 @@ if TYPE_CHECKING:
     from random import Random
 
 ALNUM = string.ascii_letters + string.digits
-FIRST = "anna ben carla david elena finn greta hugo ines jan kim lea minh nora otto paula rosa".split()
-LAST = "berg costa dubois ferrari garcia huang jansen kowalski meyer nguyen olsen rossi smith".split()
+FIRST = [
+    "anna",
+    "ben",
+    "carla",
+    "david",
+    "elena",
+    "finn",
+    "greta",
+    "hugo",
+    "ines",
+    "jan",
+    "kim",
+    "lea",
+    "minh",
+    "nora",
+    "otto",
+    "paula",
+    "rosa",
+]
+LAST = [
+    "berg",
+    "costa",
+    "dubois",
+    "ferrari",
+    "garcia",
+    "huang",
+    "jansen",
+    "kowalski",
+    "meyer",
+    "nguyen",
+    "olsen",
+    "rossi",
+    "smith",
+]
 DOMAINS = ("example.com", "mail.example.org", "acme-corp.de", "uni-koeln.de", "empresa.com.br",
            "firma.pl", "cty.com.vn", "societe.fr", "ditta.it", "bedrijf.nl", "corp.co.uk", "kaisha.co.jp")  # fmt: skip
 
@@ -216,7 +248,9 @@ def phone(r: Random, language: str) -> str:
 
 
 def ipv4(r: Random) -> str:
-    return f"{r.choice((10, 172, 192, 203, 45, 88))}." + ".".join(str(r.randint(0, 255)) for _ in range(3))
+    return f"{r.choice((10, 172, 192, 203, 45, 88))}." + ".".join(
+        str(r.randint(0, 255)) for _ in range(3)
+    )
 
 
 def ipv6(r: Random) -> str:
@@ -270,5 +304,15 @@ VALUES: dict[str, Callable[[Random], str]] = {
     "nl-bsn": nl_bsn, "pl-pesel": pl_pesel, "br-cpf": br_cpf, "vn-cccd": vn_cccd, "ipv4": ipv4, "ipv6": ipv6,
     "password": password, **SECRETS,
 }  # fmt: skip
-CHECKED = ("payment-card", "iban", "de-steuer-id", "fr-nir", "es-dni", "it-codice-fiscale", "nl-bsn", "pl-pesel", "br-cpf")
+CHECKED = (
+    "payment-card",
+    "iban",
+    "de-steuer-id",
+    "fr-nir",
+    "es-dni",
+    "it-codice-fiscale",
+    "nl-bsn",
+    "pl-pesel",
+    "br-cpf",
+)
 """Types with check digits."""

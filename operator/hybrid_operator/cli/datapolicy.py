@@ -1,0 +1,58 @@
+"""`hinf datapolicy`: what the detectors of the data policy find in a text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hybrid_operator.cli.main import BadInputError
+from hybrid_router.datapolicy.scanner import BUILT_IN, Scanner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@click.group()
+def datapolicy() -> None:
+    """Try the detectors of the data policy, without a cluster."""
+
+
+@datapolicy.command()
+@click.argument("file")
+def scan(file: str) -> None:
+    """Find personal data and secrets in the texts of FILE (- reads standard input).
+
+    FILE is JSON Lines: {"text": "..."} a line in, {"spans": [{"type", "start", "end"}]} a line out;
+    offsets are in characters. `group` names the class that a type belongs to besides its own.
+    """
+    scanner = Scanner(d.type for d in BUILT_IN)
+    for text in _texts(file):
+        spans = [_shown(span.type, span.start, span.end) for span in scanner.scan(text)]
+        click.echo(json.dumps({"spans": spans}))
+
+
+def _shown(type_: str, start: int, end: int) -> dict[str, Any]:
+    return {"type": type_, "start": start, "end": end}
+
+
+def _texts(file: str) -> Iterator[str]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInputError(f"{file}: is not UTF-8") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)["text"]
+        except (ValueError, KeyError, TypeError):
+            found = None
+        if not isinstance(found, str):
+            raise BadInputError(f'{file}: line {number} is not {{"text": "..."}}')
+        yield found
