@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hybrid_router.anthropic.request import estimated_count
@@ -21,6 +22,8 @@ from hybrid_router.core.decision import (
     decide,
     worth_judging,
 )
+from hybrid_router.datapolicy.gate import UNCONDITIONAL
+from hybrid_router.datapolicy.source import Gates
 from hybrid_router.keys import Unauthorized
 from hybrid_router.openai.body import invalid
 from hybrid_router.openai.errors import ApiError
@@ -62,13 +65,14 @@ _STATUS = {
 class Answering:
     """What is known about one request's way, for headers, metrics and the log."""
 
-    __slots__ = ("call", "decision", "job", "model", "reason", "surface", "table")
+    __slots__ = ("call", "clearance", "decision", "job", "model", "reason", "surface", "table")
 
     def __init__(self, surface: str, table: RouteTable) -> None:
         self.surface = surface
         self.table = table
         self.call: Call | None = None
         self.model = ""
+        self.clearance = UNCONDITIONAL
         self.decision: Decision | None = None
         self.job: Job | None = None
         self.reason = Reason.REFUSED
@@ -91,7 +95,7 @@ class Answering:
     def error_headers(self) -> bytes:
         """Return the header lines of an error of the router's own."""
         if self.decision is None or self.job is None:
-            return f"x-hybrid-reason: {self.reason}\r\n".encode()
+            return f"x-hybrid-reason: {self.reason}\r\n{self._classes()}".encode()
         return self._common(self.decision, self.job.attempts).encode()
 
     def _common(self, decision: Decision, attempts: int) -> str:
@@ -99,7 +103,11 @@ class Answering:
         if decision.confidence is not None:
             lines += f"x-hybrid-confidence: {decision.confidence:.3f}\r\n"
             lines += f"x-hybrid-classifier: {decision.classifier}\r\n"
-        return lines
+        return lines + self._classes()
+
+    def _classes(self) -> str:
+        names = self.clearance.ruling.names
+        return f"x-hybrid-data-classes: {', '.join(names)}\r\n" if names else ""
 
     def _reason(self, decision: Decision, job: Job, backend: Backend) -> Reason:
         for name in job.failed:
@@ -135,6 +143,8 @@ class Pipeline:
         self._keys = keys
         self._classifier = classifier_source
         self._log = access_log
+        self._gates = Gates(metrics)
+        registry.listen(self._gates.follow)
         self._failover = Failover(registry, client, metrics, Ticker(TICK_SECONDS))
 
     def authorize(self, exchange: Exchange) -> None:
@@ -194,6 +204,9 @@ class Pipeline:
         large = len(body) > PARSE_OFF_LOOP_BYTES
         call = await asyncio.to_thread(read, body) if large else read(body)
         answering.call = call
+        clearance = answering.clearance = await self._gates.judge(answering.table, call.body)
+        if clearance.ruling.refused:
+            raise ApiError(403, "data_policy", _refusal(clearance.ruling.refused))
         model = answering.table.models.get(call.model)
         if model is None:
             raise ApiError(
@@ -209,7 +222,9 @@ class Pipeline:
             return
         if isinstance(call, ResponsesCall) and len(model.targets) > 1:
             call.share()
-        decision = answering.decision = await self._decide(answering.table, model, call)
+        decision = answering.decision = await self._decide(
+            answering.table, model, call, clearance.ruling.kept
+        )
         answering.reason = decision.reason
         job = answering.job = Job(
             call=call,
@@ -218,6 +233,7 @@ class Pipeline:
             request_id=exchange.request_id,
             targets=decision.targets,
             policy=answering.table.policy,
+            clearance=clearance,
             alias=len(model.targets) > 1,
             delivers=write is None,
             prefix=answering.prefix,
@@ -228,16 +244,19 @@ class Pipeline:
         if write is not None and not exchange.finished and job.backend is not None:
             write(exchange, job)
 
-    async def _decide(self, table: RouteTable, model: Model, call: Call) -> Decision:
+    async def _decide(
+        self, table: RouteTable, model: Model, call: Call, kept: str | None
+    ) -> Decision:
         try:
-            targets = candidates(table, model, _needs(model, call))
+            targets = candidates(table, model, _needs(model, call), kept)
             targets = reachable(call, targets, table.backends)
             if call.kind == "embeddings":
                 targets = _one_model(model, targets)
             verdict = None
             if model.classified and call.kind != "count_tokens":
                 verdict = await self._judge(table, model, targets, call)
-            return decide(table.policy, targets, table.backends, verdict, self.registry.available)
+            made = decide(table.policy, targets, table.backends, verdict, self.registry.available)
+            return made if kept is None else replace(made, reason=Reason.DATA_POLICY)
         except Refused as refused:
             headers: tuple[tuple[bytes, bytes], ...] = ()
             if refused.status == 503:  # noqa: PLR2004  Service Unavailable
@@ -262,6 +281,11 @@ class Pipeline:
         """Return the error for a request that no backend answered."""
         ended = job.last
         failure = ended.failure if ended is not None else None
+        if job.withheld is not None or job.clearance.ruling.kept is not None:
+            # Never 502: the API might answer, and must not be asked.
+            why = job.withheld or job.clearance.ruling.kept
+            message = f"no local backend answers at the moment, and nothing else may: {why}"
+            return ApiError(503, "data_policy", message, headers=((b"retry-after", b"5"),))
         if job.unsaid is not None and not job.attempts:
             return ApiError(400, "unsupported_capability", not_said(job.unsaid))
         if failure is None or not job.attempts:
@@ -318,12 +342,17 @@ class Pipeline:
                 backend=job.target.backend if job is not None and job.target is not None else "",
                 reason=reason,
                 confidence=decision.confidence if decision is not None else None,
+                data_classes=answering.clearance.ruling.names,
                 attempts=job.attempts if job is not None else 0,
                 prompt_tokens=job.prompt_tokens if job is not None else 0,
                 completion_tokens=job.completion_tokens if job is not None else 0,
                 key=exchange.key_id,
             )
         )
+
+
+def _refusal(classes: tuple[str, ...]) -> str:
+    return f"the data policy refuses requests that hold {', '.join(classes)}"
 
 
 def _needs(model: Model, call: Call) -> Needs:

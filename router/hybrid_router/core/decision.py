@@ -30,6 +30,7 @@ class Reason(enum.StrEnum):
     NOT_CONFIDENT = "not-confident"
     CLASSIFIER_ERROR = "classifier-error"
     LOCAL_ONLY = "local-only"
+    DATA_POLICY = "data-policy"
     NO_LOCAL_TARGET = "no-local-target"
     NO_EXTERNAL_TARGET = "no-external-target"
     LOCAL_UNAVAILABLE = "local-unavailable"
@@ -46,6 +47,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.NOT_CONFIDENT: "the classifier's confidence is below the threshold: the API",
     Reason.CLASSIFIER_ERROR: "the classifier gave no verdict: the API",
     Reason.LOCAL_ONLY: "the policy lets nothing leave the cluster: local",
+    Reason.DATA_POLICY: "what the request holds must stay inside the cluster: local",
     Reason.NO_LOCAL_TARGET: "no local model of this name can take the request: the API",
     Reason.NO_EXTERNAL_TARGET: "no API model of this name can take the request: local",
     Reason.LOCAL_UNAVAILABLE: "local was preferred and no replica was available: the API",
@@ -116,8 +118,12 @@ class Decision:
     """Who judged (`Verdict.classifier`); None if nobody was asked."""
 
 
-def candidates(table: RouteTable, model: Model, needs: Needs) -> tuple[Target, ...]:
+def candidates(
+    table: RouteTable, model: Model, needs: Needs, kept: str | None = None
+) -> tuple[Target, ...]:
     """Return those of the model's targets that may and can answer, in the table's order.
+
+    `kept` says why this request must stay inside the cluster; None where it may leave.
 
     Where the prompt is estimated to be too long for all of them, but might fit if the estimate is
     too high, the backends are left to say so: they count exactly.
@@ -126,10 +132,11 @@ def candidates(table: RouteTable, model: Model, needs: Needs) -> tuple[Target, .
         Refused: none is left; says which of the three steps removed the last one.
     """
     targets: Sequence[Target] = model.targets
-    if table.policy.local_only is not None:
+    inside = table.policy.local_only or kept
+    if inside is not None:
         targets = [t for t in targets if table.backends[t.backend].trust == "internal"]
         if not targets:
-            raise Refused(403, "data_policy", _kept_inside(table.policy.local_only))
+            raise Refused(403, "data_policy", _kept_inside(inside))
     able = [t for t in targets if needs.capabilities.isdisjoint(t.lacks)]
     if not able:
         raise Refused(400, "unsupported_capability", _not_able(targets, needs))

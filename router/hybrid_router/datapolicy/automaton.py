@@ -25,15 +25,21 @@ class Automaton:
     Args:
         expressions: each with whether case is ignored; its index is its id.
         once: those of which one match is enough; they are much cheaper.
+        unicode: case is ignored in all scripts; the data must be valid UTF-8.
     """
 
     def __init__(
-        self, expressions: Sequence[tuple[bytes, bool]], once: Container[bytes] = ()
+        self,
+        expressions: Sequence[tuple[bytes, bool]],
+        once: Container[bytes] = (),
+        *,
+        unicode: bool = False,
     ) -> None:
         self._database = hyperscan.Database()
-        self._lock = threading.Lock()
+        self._own = threading.local()
         flags = [
-            hyperscan.HS_FLAG_DOTALL
+            (hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP if unicode else 0)
+            | hyperscan.HS_FLAG_DOTALL
             | (hyperscan.HS_FLAG_CASELESS if caseless else 0)
             | (hyperscan.HS_FLAG_SINGLEMATCH if expression in once else 0)
             for expression, caseless in expressions
@@ -51,7 +57,7 @@ class Automaton:
     def ends(self, data: bytes) -> list[tuple[int, int]]:
         """Return (end, id) of every place where an expression ends, in order.
 
-        One thread at a time: the automaton has one working memory.
+        Any number of threads at a time: each has a working memory of its own.
         """
         found: list[tuple[int, int]] = []
         add = found.append
@@ -59,7 +65,10 @@ class Automaton:
         def report(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
             add((end, id_))
 
-        with self._lock:
-            self._database.scan(data, match_event_handler=report)
+        try:
+            scratch = self._own.scratch
+        except AttributeError:
+            scratch = self._own.scratch = hyperscan.Scratch(self._database)
+        self._database.scan(data, scratch=scratch, match_event_handler=report)
         found.sort()
         return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import hyperscan
 import re2
 
+from hybrid_router.datapolicy.automaton import Automaton
 from hybrid_router.datapolicy.scanner import Span
 
 if TYPE_CHECKING:
@@ -68,26 +68,14 @@ class _Words:
             for _, word in pairs
         ]
         self._sizes = [len(word) for _, word in pairs]
-        self._database = hyperscan.Database()
-        flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
-        self._database.compile(
-            expressions=[re.escape(word).encode() for _, word in pairs],
-            ids=list(range(len(pairs))),
-            elements=len(pairs),
-            flags=[flags] * len(pairs),
-        )
+        expressions = [(re.escape(word).encode(), True) for _, word in pairs]
+        self._automaton = Automaton(expressions, unicode=True)
 
     def find(self, text: str) -> list[Span]:
         """Return the words that stand alone, in characters."""
         data = text.encode(errors="replace")
-        hits: list[tuple[int, int]] = []
-
-        def report(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            hits.append((end, id_))
-
-        self._database.scan(data, match_event_handler=report)
         found = []
-        for stop, id_ in hits:
+        for stop, id_ in self._automaton.ends(data):
             end = stop if len(data) == len(text) else len(data[:stop].decode(errors="replace"))
             after = text[end : end + 1]
             if after.isalnum() and after < "\u0250" and text[end - 1].isalnum():

@@ -22,6 +22,7 @@ from hybrid_router.table.backends import (
     Timeouts,
 )
 from hybrid_router.table.clients import Keys, Limits
+from hybrid_router.table.data import BUILT_IN, GROUPS, TYPES, UNSCANNED, DataPolicy
 from hybrid_router.table.document import (
     VERSION,
     RouteTable,
@@ -34,10 +35,15 @@ from hybrid_router.table.policy import Classifier, Policy
 from hybrid_router.table.values import SecretRef, TableError
 
 __all__ = [
+    "BUILT_IN",
+    "GROUPS",
+    "TYPES",
+    "UNSCANNED",
     "VERSION",
     "Backend",
     "Capability",
     "Classifier",
+    "DataPolicy",
     "Keys",
     "Limits",
     "Model",

@@ -9,6 +9,7 @@ import msgspec
 
 from hybrid_router.table.backends import Backend, Model, Target, check_backend
 from hybrid_router.table.clients import Keys, Limits
+from hybrid_router.table.data import check_data_policy
 from hybrid_router.table.policy import Policy
 from hybrid_router.table.values import Name, Part, TableError
 
@@ -86,6 +87,8 @@ def _check(table: RouteTable) -> None:
         for index, target in enumerate(model.targets):
             _check_reference(f"models[{name}].targets[{index}]", target, table)
     _check_classifier(table)
+    if table.policy.data is not None:
+        check_data_policy("policy.data", table.policy.data)
 
 
 def _check_reference(where: str, target: Target, table: RouteTable) -> Backend:

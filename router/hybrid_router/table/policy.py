@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from hybrid_router.table.backends import Target
+from hybrid_router.table.data import DataPolicy
 from hybrid_router.table.values import Part, Seconds
 
 
@@ -37,5 +38,7 @@ class Policy(Part, frozen=True):
     resume: bool = True
     """Continue a local stream that breaks on another replica, by its token ids (vLLM only)."""
     local_only: str | None = None
-    """A reason why nothing may leave the cluster (a data policy that this release cannot scan for).
-    External targets then do not exist for any request: it fails closed."""
+    """A reason why nothing may leave the cluster. External targets then do not exist for any
+    request."""
+    data: DataPolicy | None = None
+    """What is looked for in every request before anything else; None looks for nothing."""

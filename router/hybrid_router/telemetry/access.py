@@ -25,6 +25,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     backend: str = ""
     reason: str = ""
     confidence: float | None = None
+    data_classes: tuple[str, ...] = ()
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0

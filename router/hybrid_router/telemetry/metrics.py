@@ -77,6 +77,12 @@ class Metrics:
             buckets=SECONDS,
             registry=own,
         )
+        self._data_classes = Counter(
+            "hinf_router_data_classes",
+            "Requests in which a class of the data policy was found, by what was done about it.",
+            ("class", "action"),
+            registry=own,
+        )
         self._state = _State(own)
         self._models: frozenset[str] = frozenset()
         self._request_children: dict[tuple[str, str, str, str, int], Counter] = {}
@@ -159,6 +165,10 @@ class Metrics:
     def resumed(self, backend: str, *, continued: bool) -> None:
         """Count a broken stream that could be continued by its token ids, and whether it was."""
         self._state.broken_streams.labels(backend, "continued" if continued else "given-up").inc()
+
+    def data_class(self, name: str, action: str) -> None:
+        """Count a class of data that a request holds; `name` is one of the policy's."""
+        self._data_classes.labels(name, action).inc()
 
     # What the registry reports.
 

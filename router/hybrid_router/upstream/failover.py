@@ -8,7 +8,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from hybrid_router.core.breaker import Outcome
+from hybrid_router.datapolicy.gate import Clearance, Cleared, WithheldError
 from hybrid_router.openai.continuation import continuation, resumable
 from hybrid_router.table import Policy
 from hybrid_router.translate.outgoing import outgoing as outgoing_of
@@ -45,6 +48,7 @@ class Job:
 
     Attributes:
         headers: of the client's request, by lower-case name.
+        clearance: what may be done with the request.
         alias: the name stands for several targets.
         delivers: attempts write the answer to the client; else it is left in `last`.
         prefix: makes the response's own header lines for an attempt.
@@ -56,6 +60,7 @@ class Job:
         target: of the last attempt.
         failed: backends at which attempts failed.
         unsaid: what a backend's form could not say, where one was left out for that.
+        withheld: why the data policy kept the request from a backend.
         at: index of the target that is tried.
         tried: replicas that have been tried, by URL.
     """
@@ -66,6 +71,7 @@ class Job:
     request_id: str
     targets: tuple[Target, ...]
     policy: Policy
+    clearance: Clearance
     alias: bool
     delivers: bool
     prefix: Callable[[Job, Backend, Outgoing], bytes]
@@ -77,6 +83,7 @@ class Job:
     backend: Backend | None = None
     failed: list[str] = field(default_factory=list)
     unsaid: str | None = None
+    withheld: str | None = None
     lines: bytes = b""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -221,16 +228,29 @@ class Failover:
             job.unsaid = str(error)
             job.at += 1
             return None
+        cleared = self._cleared(job, outgoing.body, backend)
+        if cleared is None:
+            job.at += 1
+            return None
         job.target, job.backend = target, backend
         job.attempts += 1
-        attempt = self._make(job, backend, outgoing, armed=armed)
-        ended = await self._carry_out(job, place, attempt, outgoing.path, outgoing.body)
+        attempt = self._make(job, backend, outgoing, cleared.client(job.client), armed=armed)
+        ended = await self._carry_out(job, place, attempt, outgoing.path, cleared)
+        ended = job.last = msgspec.structs.replace(ended, body=cleared.restored(ended.body))
         if ended.failure is not None:
             job.failed.append(target.backend)
         return attempt
 
+    def _cleared(self, job: Job, body: bytes, backend: Backend) -> Cleared | None:
+        """Return what may be sent to a backend; None where nothing may."""
+        try:
+            return job.clearance.clear(body, backend, self._registry.table.policy.data)
+        except WithheldError as error:
+            job.withheld = str(error)
+            return None
+
     async def _carry_out(
-        self, job: Job, place: _Place, attempt: Attempt, path: str, body: bytes
+        self, job: Job, place: _Place, attempt: Attempt, path: str, body: Cleared
     ) -> Ended:
         """Send a request, wait for its end, and account for it."""
         call, (target, pool, replica) = job.call, place
@@ -281,7 +301,11 @@ class Failover:
             job.attempts += 1
             clocks = self._clocks(job, place.pool.backend, place.pool.backend.timeouts.first_byte)
             attempt = Continuation(job.client, clocks, self._ticker, broken)
-            body = continuation(job.call, target, broken.tokens)
+            body = self._cleared(
+                job, continuation(job.call, target, broken.tokens), place.pool.backend
+            )
+            if body is None:
+                break
             await self._carry_out(job, place, attempt, "/completions", body)
             complete = attempt.complete or broken.settle(job.call, target)
         if not complete:
@@ -297,7 +321,9 @@ class Failover:
         replica = pool.pick(now, {place.replica.url})
         return _Place(place.target, pool, replica) if replica is not None else None
 
-    def _make(self, job: Job, backend: Backend, outgoing: Outgoing, *, armed: bool) -> Attempt:
+    def _make(
+        self, job: Job, backend: Backend, outgoing: Outgoing, client: Downstream, *, armed: bool
+    ) -> Attempt:
         if job.call.stream:
             first = backend.timeouts.first_byte
         else:
@@ -307,8 +333,8 @@ class Failover:
         prefix = job.lines = job.prefix(job, backend, outgoing)
         if job.call.stream:
             relay = Resumable if armed else Relay
-            return relay(job.client, prefix, clocks, self._ticker, outgoing.form)
-        whole = Whole(job.client, prefix, clocks, self._ticker, outgoing.form)
+            return relay(client, prefix, clocks, self._ticker, outgoing.form)
+        whole = Whole(client, prefix, clocks, self._ticker, outgoing.form)
         whole.delivers = job.delivers
         return whole
 

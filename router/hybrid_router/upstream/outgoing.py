@@ -14,6 +14,7 @@ from hybrid_router.upstream.pool import USER_AGENT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hybrid_router.datapolicy.gate import Cleared
     from hybrid_router.table import Backend
     from hybrid_router.upstream.pool import Origin
 
@@ -43,7 +44,7 @@ def located(base: str, path: str, model: str) -> str:
 def post(
     origin: Origin,
     path: bytes,
-    body: bytes,
+    body: Cleared,
     passed: bytes,
     authorization: tuple[bytes, bytes] | None,
     *,
@@ -54,14 +55,14 @@ def post(
     Args:
         origin: brings the Host header.
         path: with the query.
-        body: JSON.
+        body: JSON that may be sent to this backend.
         passed: header lines, from `passed_headers`.
         authorization: the backend's key.
         stream: whether events are wanted.
     """
     key = b"%s: %s\r\n" % authorization if authorization is not None else b""
     return b"POST %s HTTP/1.1\r\n%s%s%s%s%scontent-length: %d\r\n\r\n%s" % (
-        path, origin.host_header, _FIXED, _ACCEPT[stream], passed, key, len(body), body,
+        path, origin.host_header, _FIXED, _ACCEPT[stream], passed, key, len(body.body), body.body,
     )  # fmt: skip
 
 
