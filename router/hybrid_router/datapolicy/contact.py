@@ -51,7 +51,7 @@ def _email(text: str, buffer: bytes, start: int, end: int) -> Strength:
     if domain.rpartition(".")[2].lower() in _FILES or local.endswith(".") or ".." in local:
         return Strength.NONE
     if buffer[max(0, start - 1) : start] in {b":", b"/"} and _in_authority(buffer, start):
-        return Strength.NONE  # https://user:password@host
+        return Strength.NONE  # what stands before the host of an address
     scp = buffer[end : end + 1] == b":" and buffer[end + 1 : end + 2].isalpha()
     if scp and local.lower() in {"git", "hg", "svn"}:
         return Strength.NONE  # git@github.com:owner/repository

@@ -77,12 +77,6 @@ class Metrics:
             buckets=SECONDS,
             registry=own,
         )
-        self._data_classes = Counter(
-            "hinf_router_data_classes",
-            "Requests in which a class of the data policy was found, by what was done about it.",
-            ("class", "action"),
-            registry=own,
-        )
         self._state = _State(own)
         self._models: frozenset[str] = frozenset()
         self._request_children: dict[tuple[str, str, str, str, int], Counter] = {}
@@ -168,7 +162,7 @@ class Metrics:
 
     def data_class(self, name: str, action: str) -> None:
         """Count a class of data that a request holds; `name` is one of the policy's."""
-        self._data_classes.labels(name, action).inc()
+        self._state.data_classes.labels(name, action).inc()
 
     # What the registry reports.
 
@@ -198,6 +192,12 @@ class _State:
     """Gauges of what the router serves and how its backends do; the operator reads them."""
 
     def __init__(self, own: CollectorRegistry) -> None:
+        self.data_classes = Counter(
+            "hinf_router_data_classes",
+            "Requests in which a class of the data policy was found, by what was done about it.",
+            ("class", "action"),
+            registry=own,
+        )
         self._info = Gauge(
             "hinf_router_table_info",
             "The RouteTable in force; always 1.",

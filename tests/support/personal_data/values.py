@@ -275,6 +275,7 @@ def jwt(r: Random) -> str:
     return f"{head}.{claims}.{token(r, 43, ALNUM + '_-')}"
 
 
+_BEGIN, _END = (f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END"))
 _PASSWORDS = ("Sommer", "Winter", "hunter", "Tr0ub4dor", "letmein", "dragon", "S3cr3t", "Admin")
 SECRETS: dict[str, Callable[[Random], str]] = {
     "aws-access-key": lambda r: r.choice(("AKIA", "ASIA")) + token(r, 16, string.ascii_uppercase + "234567"),
@@ -288,9 +289,9 @@ SECRETS: dict[str, Callable[[Random], str]] = {
     "npm-token": lambda r: f"npm_{token(r, 36)}",
     "pypi-token": lambda r: f"pypi-AgEIcHlwaS5vcmc{token(r, 70)}",
     "jwt": jwt,
-    "private-key": lambda r: "-----BEGIN RSA PRIVATE KEY-----\n"
+    "private-key": lambda r: _BEGIN + "\n"
                              + "\n".join(token(r, 64, ALNUM + "+/") for _ in range(4))
-                             + "\n-----END RSA PRIVATE KEY-----",
+                             + "\n" + _END,
 }  # fmt: skip
 
 
