@@ -195,9 +195,8 @@ class _State:
         self.data_classes = Counter(
             "hinf_router_data_classes",
             "Requests in which a class of the data policy was found, by what was done about it.",
-            ("class", "action"),
-            registry=own,
-        )
+            labelnames=("class", "action"), registry=own,
+        )  # fmt: skip
         self._info = Gauge(
             "hinf_router_table_info",
             "The RouteTable in force; always 1.",
