@@ -14,6 +14,8 @@ from hybrid_router.openai.errors import ApiError
 
 # RFC 9112 (3.2): a Host that is no `uri-host [":" port]` is answered with 400.
 _host = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[!$&-.0-9;=A-Z_a-z~%]*)(?::[0-9]*)?")
+_TWICE = b"twice, twice"
+"""Stands for a Host header that is missing or repeated; no host matches it."""
 
 
 class Request:
@@ -25,13 +27,12 @@ class Request:
     """
 
     __slots__ = (
-        "_hosts", "body", "expects_continue", "headers", "http10", "keep_alive", "length", "method",
-        "path", "target",
+        "body", "expects_continue", "headers", "http10", "keep_alive", "length", "method", "path",
+        "target",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.headers: dict[bytes, bytes] = {}
-        self._hosts = 0
         self.target = b""
         self.path = b""
         self.method = b""
@@ -43,39 +44,46 @@ class Request:
 
     # What httptools calls.
 
-    def on_url(self, url: bytes) -> None:  # noqa: D102  httptools
-        self.target += url
-
     def on_header(self, name: bytes, value: bytes) -> None:  # noqa: D102  httptools
         name = name.lower()
-        if name == b"host":
-            self._hosts += 1
-        elif name == b"connection" and name in self.headers:
-            value = self.headers[name] + b"," + value
-        elif name == b"transfer-encoding" and name in self.headers:
-            value = b"twice"
+        if name in self.headers:
+            value = self._repeated(name, value)
         self.headers[name] = value
 
-    def complete(self, parser: httptools.HttpRequestParser) -> None:
-        """Take what the parser knows, and check what it does not.
+    def _repeated(self, name: bytes, value: bytes) -> bytes:
+        if name == b"host":
+            return _TWICE
+        if name == b"connection":
+            return self.headers[name] + b"," + value
+        return b"twice" if name == b"transfer-encoding" else value
+
+    def complete(self, line: bytes) -> None:
+        """Take the request line, and check what the parser does not.
 
         Raises:
             ApiError: 400, 417 or 505.
         """
-        self.method = parser.get_method()
-        version = parser.get_http_version()
-        self.http10 = version == "1.0"
-        if version != "1.1" and not self.http10:
+        try:
+            self.method, self.target, version = line.split(b" ")
+        except ValueError:  # httptools takes more
+            raise bad("one space stands between method, target and version") from None
+        self.http10 = version == b"HTTP/1.0"
+        if version != b"HTTP/1.1" and not self.http10:
             raise ApiError(
                 505, "http_version_not_supported", "only HTTP/1.1 and 1.0 are spoken here"
             )
+        headers = self.headers
+        host = headers.get(b"host")
+        if host is None:
+            host = b"" if self.http10 else _TWICE
+        if _host.fullmatch(host) is None:
+            raise bad(
+                "exactly one Host header is needed" if host == _TWICE
+                else "the Host header is not a host"
+            )
         # Not should_keep_alive: the parser forgets the header once a message without body ends.
-        options = self.headers.get(b"connection", b"").lower().split(b",")
-        self.keep_alive = not self.http10 and b"close" not in [o.strip() for o in options]
-        if self._hosts > 1 or (self._hosts == 0 and not self.http10):
-            raise bad("exactly one Host header is needed")
-        if _host.fullmatch(self.headers.get(b"host", b"")) is None:
-            raise bad("the Host header is not a host")
+        options = headers.get(b"connection")
+        self.keep_alive = not self.http10 and (options is None or not _closes(options))
         self._frame()
         self.path = _path(self.target)
 
@@ -111,9 +119,7 @@ def parse_head(head: bytes) -> Request:
         request.headers.pop(b"upgrade", None)
     except httptools.HttpParserError as error:
         raise bad(f"this is not an HTTP request: {error}") from None
-    request.complete(parser)
-    if head.count(b" ", 0, head.find(b"\r\n")) != 2:  # noqa: PLR2004  httptools takes more
-        raise bad("one space stands between method, target and version")
+    request.complete(head[: head.find(b"\r\n")])
     return request
 
 
@@ -122,11 +128,15 @@ def bad(message: str) -> ApiError:
     return ApiError(400, "bad_request", message)
 
 
+def _closes(options: bytes) -> bool:
+    """Return whether a Connection header says `close`."""
+    return b"close" in [option.strip() for option in options.lower().split(b",")]
+
+
 def _path(target: bytes) -> bytes:
     """Return the target's path: without query, and without scheme and host of an absolute URI."""
-    end = target.find(b"?")
-    if end >= 0:
-        target = target[:end]
+    if b"?" in target:
+        target = target[: target.find(b"?")]
     if not target.startswith(b"/"):
         _, scheme, rest = target.partition(b"://")
         if scheme:
