@@ -63,15 +63,16 @@ class Request:
         Raises:
             ApiError: 400, 417 or 505.
         """
-        try:
-            self.method, self.target, version = line.split(b" ")
-        except ValueError:  # httptools takes more
-            raise bad("one space stands between method, target and version") from None
+        parts = line.split(b" ")
+        version = parts[-1]
         self.http10 = version == b"HTTP/1.0"
         if version != b"HTTP/1.1" and not self.http10:
             raise ApiError(
                 505, "http_version_not_supported", "only HTTP/1.1 and 1.0 are spoken here"
             )
+        if len(parts) != 3:  # noqa: PLR2004  httptools takes more
+            raise bad("one space stands between method, target and version")
+        self.method, self.target = parts[0], parts[1]
         headers = self.headers
         host = headers.get(b"host")
         if host is None:

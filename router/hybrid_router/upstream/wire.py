@@ -28,17 +28,15 @@ _IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE = range(5)
 class Headers:
     """Header fields in the order in which they came; names are lower-case bytes."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_first", "_items")
 
     def __init__(self, items: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._items = list(items)
+        self._first = dict(reversed(self._items))
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of `name` (lower case), or None."""
-        for key, value in self._items:
-            if key == name:
-                return value
-        return None
+        return self._first.get(name)
 
     def items(self) -> list[tuple[bytes, bytes]]:
         """Return all fields."""
@@ -194,6 +192,7 @@ class Wire(asyncio.Protocol):
         self._buffer = b""
         self._fields = []
         self._complete = False
+        self._keep_alive = data.startswith(b"HTTP/1.1")
         self._parser = httptools.HttpResponseParser(self)
         try:
             self._parser.feed_data(data[:end])
@@ -220,10 +219,9 @@ class Wire(asyncio.Protocol):
             return
         headers = Headers(self._fields)
         # Not should_keep_alive(): when a message is complete, httptools forgets its headers.
-        self._keep_alive = (
-            self._parser.get_http_version() == "1.1"
-            and b"close" not in (headers.get(b"connection") or b"").lower()
-        )
+        options = headers.get(b"connection")
+        if options is not None and b"close" in options.lower():
+            self._keep_alive = False
         self._set_mode(status, headers)
         if self._sink is not sink:
             return
@@ -293,7 +291,8 @@ class Wire(asyncio.Protocol):
             and self._keep_alive
         )
         self._mode = _IDLE
-        self.resume()
+        if self._paused:
+            self.resume()
         if reusable:
             self.used = True
             self._freed(self)
