@@ -137,9 +137,11 @@ def candidates(
         targets = [t for t in targets if table.backends[t.backend].trust == "internal"]
         if not targets:
             raise Refused(403, "data_policy", _kept_inside(inside))
-    able = [t for t in targets if needs.capabilities.isdisjoint(t.lacks)]
-    if not able:
-        raise Refused(400, "unsupported_capability", _not_able(targets, needs))
+    able = targets
+    if needs.capabilities:
+        able = [t for t in targets if needs.capabilities.isdisjoint(t.lacks)]
+        if not able:
+            raise Refused(400, "unsupported_capability", _not_able(targets, needs))
     fitting = _fitting(able, needs.tokens) or _fitting(able, needs.tokens / DOUBT)
     if not fitting:
         raise Refused(400, "context_length_exceeded", _too_long(able, needs))
@@ -147,7 +149,7 @@ def candidates(
 
 
 def _fitting(targets: Sequence[Target], tokens: float) -> tuple[Target, ...]:
-    return tuple(t for t in targets if (t.max_context_tokens or tokens) >= tokens)
+    return tuple([t for t in targets if (t.max_context_tokens or tokens) >= tokens])
 
 
 def worth_judging(model: Model, targets: Sequence[Target], backends: Mapping[str, Backend]) -> bool:

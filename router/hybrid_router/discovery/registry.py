@@ -106,7 +106,12 @@ class Pool:
 
     def available(self, now: float) -> bool:
         """Return whether `pick` would find a replica."""
-        return not self._is_shut() and any(r.breaker.allows(now) for r in self.replicas)
+        if self._is_shut():
+            return False
+        for replica in self.replicas:  # noqa: SIM110  a generator costs as much as all of this
+            if replica.breaker.allows(now):
+                return True
+        return False
 
     def wait(self, now: float) -> float:
         """Return the seconds until a breaker lets a request through; 0 if no breaker is open."""

@@ -1,7 +1,7 @@
 """The router's metrics, in Prometheus' text format.
 
 Labels come from the table and from closed sets, never from what a client writes: a client cannot
-make series. Children are looked up once and held, because `.labels()` costs more than counting.
+make series. Children are looked up once and held, because finding them costs more than counting.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
 
 from hybrid_router.core.breaker import Outcome
+from hybrid_router.telemetry.series import Count, Counter, Distribution, Histogram
 
 if TYPE_CHECKING:
     from hybrid_router.table import RouteTable
@@ -35,8 +33,6 @@ class Metrics:
     """Everything that a router counts; also the `Observer` of its registry."""
 
     def __init__(self) -> None:
-        # A `_created` series beside every series would double a scrape for nothing.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
         own = self._registry = CollectorRegistry()
         ProcessCollector(registry=own)
         self._requests = Counter(
@@ -49,7 +45,7 @@ class Metrics:
             "hinf_router_request_duration_seconds",
             "From a request's first byte to the last byte of its answer.",
             ("surface", "source"),
-            buckets=SECONDS,
+            SECONDS,
             registry=own,
         )
         self._tokens = Counter(
@@ -74,16 +70,16 @@ class Metrics:
             "hinf_router_time_to_first_token_seconds",
             "From sending an attempt to the first event that carries something generated.",
             ("backend",),
-            buckets=SECONDS,
+            SECONDS,
             registry=own,
         )
         self._state = _State(own)
         self._models: frozenset[str] = frozenset()
-        self._request_children: dict[tuple[str, str, str, str, int], Counter] = {}
-        self._duration_children: dict[tuple[str, str], Histogram] = {}
-        self._token_children: dict[tuple[str, str], tuple[Counter, Counter, Counter]] = {}
-        self._attempt_children: dict[tuple[str, Outcome], Counter] = {}
-        self._ttft_children: dict[str, Histogram] = {}
+        self._request_children: dict[tuple[str, str, str, str, int], Count] = {}
+        self._duration_children: dict[tuple[str, str], Distribution] = {}
+        self._token_children: dict[tuple[str, str], tuple[Count, Count, Count]] = {}
+        self._attempt_children: dict[tuple[str, Outcome], Count] = {}
+        self._ttft_children: dict[str, Distribution] = {}
 
     # What the data path counts.
 
@@ -107,7 +103,7 @@ class Metrics:
         if child is None:
             child = self._requests.labels(surface, model, source, reason, str(status))
             self._request_children[key] = child
-        child.inc()
+        child.value += 1
         timer = self._duration_children.get((surface, source))
         if timer is None:
             timer = self._duration.labels(surface, source)
@@ -134,8 +130,9 @@ class Metrics:
                 make(backend, model, "cached"),
             )
             self._token_children[backend, model] = children
-        for child, count in zip(children, (prompt, completion, cached), strict=True):
-            child.inc(count)
+        children[0].value += prompt
+        children[1].value += completion
+        children[2].value += cached
         if estimated:
             self._estimated.labels(backend, model).inc()
 
@@ -145,7 +142,7 @@ class Metrics:
         if child is None:
             child = self._attempts.labels(backend, outcome.value)
             self._attempt_children[backend, outcome] = child
-        child.inc()
+        child.value += 1
         if outcome is not Outcome.CANCELLED:
             self._state.seen(backend, outcome, status)
 

@@ -218,10 +218,6 @@ class Wire(asyncio.Protocol):
         if sink is None:
             return
         headers = Headers(self._fields)
-        # Not should_keep_alive(): when a message is complete, httptools forgets its headers.
-        options = headers.get(b"connection")
-        if options is not None and b"close" in options.lower():
-            self._keep_alive = False
         self._set_mode(status, headers)
         if self._sink is not sink:
             return
@@ -235,6 +231,10 @@ class Wire(asyncio.Protocol):
             self.data_received(rest)
 
     def _set_mode(self, status: int, headers: Headers) -> None:
+        # Not should_keep_alive(): when a message is complete, httptools forgets its headers.
+        options = headers.get(b"connection")
+        if options is not None and b"close" in options.lower():
+            self._keep_alive = False
         coding = headers.get(b"transfer-encoding")
         length = headers.get(b"content-length")
         if not self._expects_body or status in {204, 304}:
