@@ -79,7 +79,8 @@ class Request:
             host = b"" if self.http10 else _TWICE
         if _host.fullmatch(host) is None:
             raise bad(
-                "exactly one Host header is needed" if host == _TWICE
+                "exactly one Host header is needed"
+                if host == _TWICE
                 else "the Host header is not a host"
             )
         # Not should_keep_alive: the parser forgets the header once a message without body ends.
