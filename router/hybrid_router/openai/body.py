@@ -5,7 +5,7 @@ So what is forwarded is what came: no number, escape or unknown field changes on
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -51,6 +51,29 @@ def typed(raw: msgspec.Raw, kind: Any, name: str) -> Any:  # noqa: ANN401  msgsp
         raise invalid(name, f"`{name}` is not JSON: {_position(error)}") from None
     except RecursionError:
         raise invalid(name, f"`{name}` is nested too deeply") from None
+
+
+_Shape = TypeVar("_Shape")
+
+
+def shaped(body: bytes, shape: type[_Shape]) -> _Shape:
+    """Return a whole body in a shape that knows its fields.
+
+    Raises:
+        ApiError: 400, with the place of the value that is of another type.
+    """
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$")
+        param = place.rstrip("`").removeprefix(".") or None
+        raise invalid(
+            param, f"{f'`{param}`' if param else 'the body'} is ill-typed: {what}"
+        ) from None
+    except msgspec.DecodeError as error:
+        raise invalid(None, f"the body is not JSON: {_position(error)}") from None
+    except RecursionError:
+        raise invalid(None, "the body is nested too deeply") from None
 
 
 def lenient(raw: msgspec.Raw, kind: Any) -> Any:  # noqa: ANN401  msgspec takes any type

@@ -6,31 +6,108 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_router.openai.body import invalid, typed
+from hybrid_router.openai.body import invalid, lenient, shaped
 from hybrid_router.openai.request import parse
 from hybrid_router.translate.pieces import InexpressibleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator
 
     from hybrid_router.anthropic.request import MessagesCall
     from hybrid_router.openai.request import Call
     from hybrid_router.table import Backend
 
-_SAME = ("max_tokens", "stream", "temperature", "top_k", "top_p")
-_TRANSLATED = frozenset(
-    {
-        *_SAME, "messages", "metadata", "model", "output_config", "stop_sequences", "system",
-        "thinking", "tool_choice", "tools",
-    }
-)  # fmt: skip
 _EXCLUDING = ("container", "mcp_servers")
 """Fields that only Anthropic can act on, and that change what is answered."""
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _EFFORTS = ((2_048, "low"), (8_192, "medium"))
 """A budget of thinking tokens below which an effort is meant; above: high."""
+_NULL = msgspec.Raw(b"null")
 
 _Object = dict[str, Any]
+
+
+class _Source(msgspec.Struct):
+    type: str = ""
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+
+    def address(self) -> str:
+        """Return it as the URL that OpenAI's form wants."""
+        return self.url if self.type == "url" else f"data:{self.media_type};base64,{self.data}"
+
+
+class _Block(msgspec.Struct):
+    """A block of any type; each has some of these."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    title: str | None = None
+    id: str | None = None
+    name: str | None = None
+    tool_use_id: str | None = None
+    input: msgspec.Raw = msgspec.Raw(b"{}")
+    source: msgspec.Raw = _NULL
+    content: msgspec.Raw = _NULL
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Block]
+
+
+class _Choice(msgspec.Struct):
+    type: str
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    type: str | None = None
+    description: str | None = None
+    input_schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class _Format(msgspec.Struct):
+    schema: msgspec.Raw = _NULL
+
+
+class _Config(msgspec.Struct):
+    effort: str | None = None
+    format: _Format | None = None
+
+
+class _Thinking(msgspec.Struct):
+    type: str
+    budget_tokens: int | None = None
+
+
+class _Metadata(msgspec.Struct):
+    user_id: str | None = None
+
+
+class _Request(msgspec.Struct):
+    model: str
+    messages: list[_Message]
+    max_tokens: int
+    metadata: _Metadata | None = None
+    output_config: _Config | None = None
+    stop_sequences: list[str] | None = None
+    stream: bool | None = None
+    system: str | list[_Block] | None = None
+    temperature: float | None = None
+    thinking: _Thinking | None = None
+    tool_choice: _Choice | None = None
+    tools: list[_Tool] | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+
+
+_KNOWN = frozenset(_Request.__struct_fields__)
 
 
 def to_chat(call: MessagesCall, backend: Backend) -> tuple[Call, list[str]]:
@@ -40,93 +117,71 @@ def to_chat(call: MessagesCall, backend: Backend) -> tuple[Call, list[str]]:
         ApiError: 400, the request is malformed.
         InexpressibleError: a chat cannot say it.
     """
-    fields: _Object = {
-        name: typed(raw, Any, name)
-        for name, raw in call.fields.items()
-        if name in _TRANSLATED or name in _EXCLUDING
-    }
     for name in _EXCLUDING:
-        if fields.get(name):
+        if bytes(call.fields.get(name, b"null")) not in {b"null", b"[]", b"{}"}:
             raise InexpressibleError(name)
-    dropped = sorted(call.fields.keys() - _TRANSLATED)
-    chat: _Object = {name: fields[name] for name in _SAME if fields.get(name) is not None}
-    chat["model"] = call.model
-    chat["messages"] = [*_system(fields.get("system")), *_messages(fields["messages"], backend)]
-    if fields.get("stop_sequences"):
-        chat["stop"] = fields["stop_sequences"]
-    user = (fields.get("metadata") or {}).get("user_id")
-    if user:
-        chat["user"] = user
-    _add_tools(fields, chat)
-    dropped += _add_thinking(fields, chat, backend)
-    body = msgspec.json.encode({name: value for name, value in chat.items() if value is not None})
-    return parse("chat", body), dropped
+    request = shaped(call.body, _Request)
+    chat: _Object = {
+        "model": request.model,
+        "messages": [*_system(request), *_messages(request.messages, backend)],
+        "max_tokens": request.max_tokens,
+        "stream": request.stream,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": request.top_k,
+        "stop": request.stop_sequences or None,
+        "user": request.metadata.user_id if request.metadata is not None else None,
+        **_tools(request),
+        **_format(request),
+    }
+    dropped = sorted(call.fields.keys() - _KNOWN)
+    name, effort = _effort(request)
+    if effort is not None and backend.engine == "vllm":
+        chat["reasoning_effort"] = effort
+    elif effort is not None:
+        dropped.append(name)
+    said = {name: value for name, value in chat.items() if value is not None}
+    return parse("chat", msgspec.json.encode(said)), dropped
 
 
-def _system(system: object) -> list[_Object]:
-    if not system:
+def _system(request: _Request) -> list[_Object]:
+    if not request.system:
         return []
-    text = system if isinstance(system, str) else "\n\n".join(_texts(system, "system"))
-    return [{"role": "system", "content": text}]
+    if isinstance(request.system, str):
+        return [{"role": "system", "content": request.system}]
+    texts = [_part(block, "system") for block in request.system]
+    return [{"role": "system", "content": "\n\n".join(part["text"] for part in texts)}]
 
 
-def _texts(blocks: object, where: str) -> Iterable[str]:
-    for block in _blocks(blocks, where):
-        if block.get("type") != "text" or not isinstance(block.get("text"), str):
-            raise InexpressibleError(f"{where} with a block of type {block.get('type')}")
-        yield block["text"]
-
-
-def _blocks(content: object, where: str) -> list[_Object]:
-    """Return content as a list of blocks."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    if not isinstance(content, list) or not all(isinstance(b, dict) for b in content):
-        raise invalid(where, f"`{where}` must be text or a list of blocks")
-    return content
-
-
-def _messages(messages: Any, backend: Backend) -> list[_Object]:  # noqa: ANN401  of a client
-    if not isinstance(messages, list):
-        raise invalid("messages", "`messages` must be a list")
-    found: list[_Object] = []
+def _messages(messages: list[_Message], backend: Backend) -> Iterator[_Object]:
     for index, message in enumerate(messages):
         where = f"messages[{index}]"
-        role = message.get("role") if isinstance(message, dict) else None
-        blocks = _blocks(message.get("content"), f"{where}.content") if role else []
-        if role == "user":
-            found += _user(blocks, where)
-        elif role == "assistant":
-            found.append(_assistant(blocks, where, backend))
-        elif role == "system":
-            found += _system(blocks)
+        said = message.content
+        blocks = [_Block("text", text=said)] if isinstance(said, str) else said
+        if message.role == "user":
+            yield from _user(blocks, where)
+        elif message.role == "assistant":
+            yield _assistant(blocks, where, backend)
+        elif message.role == "system":
+            texts = [_part(block, where) for block in blocks]
+            yield {"role": "system", "content": "\n\n".join(part["text"] for part in texts)}
         else:
             raise invalid(f"{where}.role", f"`{where}.role` must be user or assistant")
-    return found
 
 
-def _user(blocks: list[_Object], where: str) -> list[_Object]:
+def _user(blocks: list[_Block], where: str) -> list[_Object]:
     """Return a user's turn: what tools answered first, as OpenAI's form wants it."""
     tools: list[_Object] = []
     parts: list[_Object] = []
     for block in blocks:
-        if block.get("type") != "tool_result":
+        if block.type != "tool_result":
             parts.append(_part(block, where))
             continue
-        texts: list[str] = []
-        for inner in _blocks(block.get("content") or "", f"{where}.content"):
-            part = _part(inner, where)
-            if part["type"] == "text":
-                texts.append(part["text"])
-            else:
-                parts.append(part)  # a tool's message holds text only
-        tools.append(
-            {
-                "role": "tool",
-                "tool_call_id": block.get("tool_use_id"),
-                "content": "\n".join(texts),
-            }
-        )
+        found = [_part(inner, where) for inner in _result(block, where)]
+        texts = [part["text"] for part in found if part["type"] == "text"]
+        parts += [part for part in found if part["type"] != "text"]  # a tool's message is text
+        said = {"tool_call_id": block.tool_use_id, "content": "\n".join(texts)}
+        tools.append({"role": "tool", **said})
     if not parts:
         return tools
     only_text = all(part["type"] == "text" for part in parts)
@@ -134,105 +189,92 @@ def _user(blocks: list[_Object], where: str) -> list[_Object]:
     return [*tools, {"role": "user", "content": content}]
 
 
-def _part(block: _Object, where: str) -> _Object:
-    kind = block.get("type")
-    source = block.get("source")
-    source = source if isinstance(source, dict) else {}
-    if kind == "text" and isinstance(block.get("text"), str):
-        return {"type": "text", "text": block["text"]}
-    if kind == "image" and source.get("type") in {"base64", "url"}:
-        return {"type": "image_url", "image_url": {"url": _url(source)}}
-    if kind == "document" and source.get("type") == "text":
-        return {"type": "text", "text": str(source.get("data", ""))}
-    if kind == "document" and source.get("type") == "base64":
-        name = block.get("title") or "document.pdf"
-        return {"type": "file", "file": {"filename": name, "file_data": _url(source)}}
-    raise InexpressibleError(f"{where} with a block of type {kind}")
+def _result(block: _Block, where: str) -> list[_Block]:
+    found = lenient(block.content, str | list[_Block] | None)
+    if found is None and bytes(block.content) != b"null":
+        raise invalid(f"{where}.content", "a tool_result's content must be text or blocks")
+    return [_Block("text", text=found)] if isinstance(found, str) else found or []
 
 
-def _url(source: Mapping[str, Any]) -> str:
-    if source["type"] == "url":
-        return str(source.get("url", ""))
-    return f"data:{source.get('media_type')};base64,{source.get('data', '')}"
+def _part(block: _Block, where: str) -> _Object:
+    if block.type == "text" and block.text is not None:
+        return {"type": "text", "text": block.text}
+    source = lenient(block.source, _Source | None) or _Source()
+    if where != "system" and source.type in {"base64", "url"} and block.type == "image":
+        return {"type": "image_url", "image_url": {"url": source.address()}}
+    if block.type == "document" and source.type == "text":
+        return {"type": "text", "text": source.data}
+    if where != "system" and block.type == "document" and source.type == "base64":
+        name = block.title or "document.pdf"
+        return {"type": "file", "file": {"filename": name, "file_data": source.address()}}
+    raise InexpressibleError(f"{where} with a block of type {block.type}")
 
 
-def _assistant(blocks: list[_Object], where: str, backend: Backend) -> _Object:
-    texts: list[str] = []
-    reasoning: list[str] = []
+def _assistant(blocks: list[_Block], where: str, backend: Backend) -> _Object:
     calls: list[_Object] = []
     for block in blocks:
-        kind = block.get("type")
-        if kind == "text":
-            texts.append(str(block.get("text", "")))
-        elif kind == "thinking":
-            reasoning.append(str(block.get("thinking", "")))
-        elif kind == "tool_use":
-            arguments = msgspec.json.encode(block.get("input") or {}).decode()
-            function = {"name": block.get("name"), "arguments": arguments}
-            calls.append({"id": block.get("id"), "type": "function", "function": function})
-        elif kind != "redacted_thinking":
-            raise InexpressibleError(f"{where} with a block of type {kind}")
-    message: _Object = {"role": "assistant", "content": "".join(texts) or None}
+        if block.type == "tool_use":
+            function = {"name": block.name, "arguments": bytes(block.input).decode()}
+            calls.append({"id": block.id, "type": "function", "function": function})
+        elif block.type not in {"text", "thinking", "redacted_thinking"}:
+            raise InexpressibleError(f"{where} with a block of type {block.type}")
+    text = "".join(block.text or "" for block in blocks if block.type == "text")
+    message: _Object = {"role": "assistant", "content": text}
     if calls:
-        message["tool_calls"] = calls
-    elif message["content"] is None:
-        message["content"] = ""
+        message |= {"content": text or None, "tool_calls": calls}
+    reasoning = "".join(block.thinking or "" for block in blocks)
     if reasoning and backend.engine == "vllm":
-        message["reasoning"] = "".join(reasoning)
+        message["reasoning"] = reasoning
     return message
 
 
-def _add_tools(fields: _Object, chat: _Object) -> None:
-    tools = fields.get("tools")
-    if not tools:
-        return
-    chat["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
-    choice = fields.get("tool_choice") or {}
-    kind = choice.get("type")
-    if kind == "tool":
-        chat["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    elif kind is not None:
-        if kind not in _CHOICES:
-            raise invalid("tool_choice.type", "`tool_choice.type` is unknown")
-        chat["tool_choice"] = _CHOICES[kind]
-    if choice.get("disable_parallel_tool_use"):
-        chat["parallel_tool_calls"] = False
+def _tools(request: _Request) -> _Object:
+    if not request.tools:
+        return {}
+    found: _Object = {"tools": [_tool(tool, i) for i, tool in enumerate(request.tools)]}
+    choice = request.tool_choice
+    if choice is None:
+        return found
+    if choice.type == "tool":
+        found["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    elif choice.type in _CHOICES:
+        found["tool_choice"] = _CHOICES[choice.type]
+    else:
+        raise invalid("tool_choice.type", "`tool_choice.type` is none of auto, any, tool and none")
+    if choice.disable_parallel_tool_use:
+        found["parallel_tool_calls"] = False
+    return found
 
 
-def _tool(tool: object, index: int) -> _Object:
-    if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
-        raise invalid(f"tools[{index}]", f"`tools[{index}]` must have a name")
-    if tool.get("type", "custom") not in {"custom", None}:
-        raise InexpressibleError(f"tools[{index}] of type {tool['type']}")
-    function: _Object = {"name": tool["name"], "parameters": tool.get("input_schema") or {}}
-    for name in ("description", "strict"):
-        if tool.get(name) is not None:
-            function[name] = tool[name]
+def _tool(tool: _Tool, index: int) -> _Object:
+    if tool.type not in {"custom", None}:
+        raise InexpressibleError(f"tools[{index}] of type {tool.type}")
+    function: _Object = {"name": tool.name, "parameters": tool.input_schema or {}}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.strict is not None:
+        function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
 
-def _add_thinking(fields: _Object, chat: _Object, backend: Backend) -> list[str]:
-    """Ask for a schema and for an effort; return what the backend would not understand."""
-    config = fields.get("output_config") or {}
-    schema = (config.get("format") or {}).get("schema")
-    if schema is not None:
-        described = {"name": "answer", "schema": schema, "strict": True}
-        chat["response_format"] = {"type": "json_schema", "json_schema": described}
-    thinking = fields.get("thinking") or {}
-    effort = config.get("effort") or _effort(thinking)
-    if effort is None:
-        return []
-    if backend.engine == "vllm":
-        chat["reasoning_effort"] = effort
-        return []
-    return ["thinking" if thinking else "output_config.effort"]
+def _format(request: _Request) -> _Object:
+    config = request.output_config or _Config()
+    if config.format is None or bytes(config.format.schema) == b"null":
+        return {}
+    described = {"name": "answer", "schema": config.format.schema, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": described}}
 
 
-def _effort(thinking: Mapping[str, Any]) -> str | None:
-    """Return the effort that a configuration of thinking means to vLLM."""
-    if thinking.get("type") == "disabled":
-        return "none"
-    budget = thinking.get("budget_tokens")
-    if not isinstance(budget, int):
-        return None
-    return next((effort for most, effort in _EFFORTS if budget < most), "high")
+def _effort(request: _Request) -> tuple[str, str | None]:
+    """Return the field that asks for an effort, and what it means to vLLM."""
+    if request.output_config is not None and request.output_config.effort is not None:
+        return "output_config.effort", request.output_config.effort
+    thinking = request.thinking
+    if thinking is None:
+        return "thinking", None
+    if thinking.type == "disabled":
+        return "thinking", "none"
+    budget = thinking.budget_tokens
+    if budget is None:
+        return "thinking", None
+    return "thinking", next((effort for most, effort in _EFFORTS if budget < most), "high")

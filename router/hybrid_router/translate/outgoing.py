@@ -10,12 +10,16 @@ import msgspec
 from hybrid_router.anthropic.request import MessagesCall
 from hybrid_router.openai.body import lenient
 from hybrid_router.openai.request import PATHS, Outgoing
+from hybrid_router.responses.request import ResponsesCall
 from hybrid_router.translate.chat_answer import ChatReader, ChatWriter
 from hybrid_router.translate.chat_request import to_messages
 from hybrid_router.translate.form import Translated
 from hybrid_router.translate.messages_answer import MessagesReader, MessagesWriter
 from hybrid_router.translate.messages_request import to_chat
 from hybrid_router.translate.pieces import InexpressibleError
+from hybrid_router.translate.responses_answer import ResponsesWriter
+from hybrid_router.translate.responses_request import echoed
+from hybrid_router.translate.responses_request import to_chat as responses_to_chat
 from hybrid_router.translate.surfaces import has, surfaces
 
 if TYPE_CHECKING:
@@ -68,4 +72,7 @@ def _as_chat(call: Call, backend: Backend) -> tuple[Call, Callable[[], Writer], 
     if isinstance(call, MessagesCall) and call.kind == "messages":
         chat, dropped = to_chat(call, backend)
         return chat, MessagesWriter, dropped
+    if isinstance(call, ResponsesCall):
+        chat, dropped = responses_to_chat(call)
+        return chat, partial(ResponsesWriter, echoed(call)), dropped
     raise InexpressibleError(f"/v1/{call.kind}")
