@@ -7,7 +7,6 @@ import pytest
 from hybrid_router.anthropic.request import parse_messages
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.openai.request import parse
-from hybrid_router.responses.request import parse_responses
 from hybrid_router.table import Backend
 from hybrid_router.translate.outgoing import outgoing
 from hybrid_router.translate.pieces import InexpressibleError
@@ -37,10 +36,6 @@ def chat(**fields):
 def messages(**fields):
     body = {"model": "m", "max_tokens": 9, "messages": HI, **fields}
     return parse_messages("messages", json.dumps(body).encode())
-
-
-def responses(**fields):
-    return parse_responses(json.dumps({"model": "m", "input": "hi", **fields}).encode())
 
 
 def user(*content):
@@ -314,76 +309,6 @@ def test_what_a_chat_cannot_say_leaves_its_backend_out(asked):
         sent(messages(**asked), OTHER)
 
 
-TO_CHAT_OF_RESPONSES = [
-    pytest.param({}, {}, id="text"),
-    pytest.param({"max_output_tokens": 9}, {"max_tokens": 9}, id="a limit"),
-    pytest.param({"store": False, "truncation": "disabled"}, {}, id="the usual values"),
-    pytest.param({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}, id="an effort"),
-    pytest.param({"tools": [{"type": "function", **FUNCTION}]}, {"tools": TOOLS}, id="tools"),
-    pytest.param(
-        {"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}},
-        {
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "n", "schema": SCHEMA},
-            }
-        },
-        id="a schema",
-    ),
-    pytest.param(
-        {
-            "instructions": "be",
-            "input": [
-                {"role": "user", "content": [{"type": "input_text", "text": "hi"}]},
-                {"type": "reasoning", "summary": []},
-                {"type": "function_call", "call_id": "t1", "name": "f", "arguments": '{"x":1}'},
-                {"type": "function_call_output", "call_id": "t1", "output": "one"},
-            ],
-        },
-        {
-            "messages": [
-                {"role": "system", "content": "be"},
-                *HI,
-                {"role": "assistant", "content": None, "tool_calls": [call()]},
-                {"role": "tool", "tool_call_id": "t1", "content": "one"},
-            ]
-        },
-        id="items",
-    ),
-]
-
-
-@pytest.mark.parametrize(("asked", "expected"), TO_CHAT_OF_RESPONSES)
-def test_a_response_becomes_a_chat(asked, expected):
-    body, dropped = sent(responses(**asked), OTHER)
-    assert body == {"model": "up", "messages": HI, **expected}
-    assert dropped == ()
-
-
-NOT_FOR_CHAT_OF_RESPONSES = [
-    pytest.param({"previous_response_id": "r"}, id="an earlier response"),
-    pytest.param({"conversation": "c"}, id="a conversation"),
-    pytest.param({"background": True}, id="in the background"),
-    pytest.param({"prompt": {"id": "p"}}, id="a stored prompt"),
-    pytest.param({"tools": [{"type": "web_search"}]}, id="a tool of OpenAI's"),
-    pytest.param({"input": [{"type": "item_reference", "id": "x"}]}, id="a stored item"),
-    pytest.param({"top_logprobs": 3}, id="log-probabilities"),
-]
-
-
-@pytest.mark.parametrize("asked", NOT_FOR_CHAT_OF_RESPONSES)
-def test_what_only_the_responses_api_does_leaves_a_backend_without_it_out(asked):
-    with pytest.raises(InexpressibleError):
-        sent(responses(**asked), OTHER)
-
-
-def test_a_response_reaches_anthropic_through_a_chat():
-    body, _ = sent(responses(instructions="be", max_output_tokens=9), CLAUDE)
-    assert body == {
-        "model": "up", "max_tokens": 9, "system": "be", "messages": [user(text("hi"))],
-    }  # fmt: skip
-
-
 MALFORMED = [
     pytest.param(lambda: sent(chat(messages=[1]), CLAUDE), "messages[0]", id="a chat's turn"),
     pytest.param(
@@ -404,7 +329,6 @@ MALFORMED = [
         id="a role",
     ),
     pytest.param(lambda: sent(messages(tools=[{}]), OTHER), "tools[0]", id="a tool"),
-    pytest.param(lambda: sent(responses(input=[7]), OTHER), "input[0]", id="an item"),
 ]
 
 
