@@ -192,7 +192,7 @@ class _State:
         self.data_classes = Counter(
             "hinf_router_data_classes",
             "Requests in which a class of the data policy was found, by what was done about it.",
-            labelnames=("class", "action"), registry=own,
+            ("class", "action"), registry=own,
         )  # fmt: skip
         self._info = Gauge(
             "hinf_router_table_info",
