@@ -42,8 +42,6 @@ def _routing(routing: Routing) -> Iterator[Problem]:
         yield Problem("classifier.type", "cascade is not there yet; embedded is used")
     if routing.intents:
         yield Problem("intents", "are not recognised yet; the threshold decides for all prompts")
-    if routing.prefix_affinity:
-        yield Problem("prefixAffinity", "replicas are chosen by their load alone")
 
 
 def _budgets(spec: HybridInferenceSpec) -> Iterator[Problem]:

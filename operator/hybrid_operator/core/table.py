@@ -247,6 +247,7 @@ def _policy(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Policy:
         attempts=(failover.attempts if failover else None) or _DEFAULT.attempts,
         breaker_failures=(breaker.failures if breaker else None) or _DEFAULT.breaker_failures,
         resume=failover is None or failover.resume is not False,
+        prefix_affinity=spec.routing.prefix_affinity is not False,
         local_only=local_only(spec),
     )
 

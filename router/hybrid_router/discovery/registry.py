@@ -7,12 +7,13 @@ loop's thread.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from hybrid_router.core.balance import power_of_two
+from hybrid_router.core.balance import choose
 from hybrid_router.core.breaker import Breaker, Outcome
 from hybrid_router.discovery.secrets import SecretMissing, Secrets
 from hybrid_router.discovery.trust import Trust, TrustMissing
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Container, Mapping, Sequence
 
+    from hybrid_router.core.balance import Prefix
     from hybrid_router.discovery.endpoints import Address
     from hybrid_router.table import Service
 
@@ -46,11 +48,14 @@ class Observer(Protocol):
 class Replica:
     """One address of a backend, and what is known about it."""
 
-    __slots__ = ("_pool", "breaker", "outstanding", "url")
+    __slots__ = ("_pool", "breaker", "outstanding", "seed", "url")
 
     def __init__(self, url: str, pool: Pool, breaker: Breaker) -> None:
         self.url = url
         """Base URL, `/v1` included."""
+        digest = hashlib.blake2b(url.encode(), digest_size=8).digest()
+        self.seed = int.from_bytes(digest, "little")
+        """What every router knows this replica by."""
         self.breaker = breaker
         self.outstanding = 0
         """Estimated tokens of the requests under way."""
@@ -89,17 +94,21 @@ class Pool:
         self._auth: tuple[bytes, bytes] | None = None
         self._missing: SecretMissing | None = None
 
-    def pick(self, now: float, exclude: Container[str]) -> Replica | None:
+    def pick(
+        self, now: float, exclude: Container[str], prefix: Prefix | None = None, tokens: int = 0
+    ) -> Replica | None:
         """Return the replica for a request that is sent now; None if none takes one.
 
         Args:
             now: seconds of the monotonic clock.
             exclude: URLs of replicas that this request has tried already.
+            prefix: how the request begins, where one replica may know that already.
+            tokens: that the request will probably take.
         """
         if self._is_shut():
             return None
         usable = [r for r in self.replicas if r.breaker.allows(now) and r.url not in exclude]
-        chosen = power_of_two(usable, self._draw)
+        chosen = choose(usable, prefix, tokens, self._draw)
         if chosen is not None:
             chosen.breaker.admit(now)
         return chosen

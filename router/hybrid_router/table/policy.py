@@ -37,6 +37,8 @@ class Policy(Part, frozen=True):
     """Failures in a row that open a replica's circuit breaker."""
     resume: bool = True
     """Continue a local stream that breaks on another replica, by its token ids (vLLM only)."""
+    prefix_affinity: bool = True
+    """Send requests that begin alike to the same vLLM replica, whose cache knows the beginning."""
     local_only: str | None = None
     """A reason why nothing may leave the cluster. External targets then do not exist for any
     request."""

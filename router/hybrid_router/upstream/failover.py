@@ -13,6 +13,7 @@ import msgspec
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.datapolicy.gate import Clearance, Cleared, WithheldError
 from hybrid_router.openai.continuation import continuation, resumable
+from hybrid_router.openai.prefix import prefix
 from hybrid_router.table import Policy
 from hybrid_router.translate.outgoing import outgoing as outgoing_of
 from hybrid_router.translate.pieces import InexpressibleError
@@ -89,6 +90,11 @@ class Job:
     completion_tokens: int = 0
     at: int = 0
     tried: set[str] = field(default_factory=set)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that it will probably take: the prompt and the longest answer, estimated."""
+        return self.call.prompt_tokens + self.call.answer_tokens
 
     @property
     def exhausted(self) -> bool:
@@ -168,7 +174,7 @@ class Failover:
             same = job.target is target
             if same and left <= len(job.targets) - index - 1:
                 continue
-            replica = self._pick(pool, now, job.tried)
+            replica = self._pick(job, target, pool, job.tried)
             if replica is None or (same and not self._affords(job, target.backend, now)):
                 continue
             if not same:
@@ -187,14 +193,17 @@ class Failover:
             return None
         await asyncio.sleep(random.uniform(*BACKOFF_SECONDS))  # noqa: S311  no secret
         pool = self._registry.pool(target.backend)
-        replica = None if job.exhausted else self._pick(pool, time.monotonic(), ())
+        replica = None if job.exhausted else self._pick(job, target, pool, ())
         return _Place(target, pool, replica) if replica is not None else None
 
-    def _pick(self, pool: Pool, now: float, tried: Container[str]) -> Replica | None:
+    def _pick(self, job: Job, target: Target, pool: Pool, tried: Container[str]) -> Replica | None:
         """Return a replica, unless a table that came since the decision forbids its pool."""
         if self._registry.table.policy.local_only is not None and pool.backend.trust != "internal":
             return None
-        return pool.pick(now, tried)
+        begins = None
+        if pool.backend.engine == "vllm" and len(pool.replicas) > 1 and job.policy.prefix_affinity:
+            begins = prefix(job.call, target.model)
+        return pool.pick(time.monotonic(), tried, begins, job.tokens)
 
     def _affords(self, job: Job, backend: str, now: float) -> bool:
         failure = job.last.failure if job.last is not None else None
@@ -259,7 +268,7 @@ class Failover:
         )
         passed = passed_headers(job.headers, job.request_id, pool.backend)
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
-        tokens = call.prompt_tokens + call.answer_tokens
+        tokens = job.tokens
         replica.acquire(tokens)
         outcome, after = Outcome.CANCELLED, None
         ended: Ended | None = None
@@ -318,7 +327,7 @@ class Failover:
         pool = self._registry.pool(place.target.backend)
         if pool.backend.trust != "internal" or not self._affords(job, place.target.backend, now):
             return None
-        replica = pool.pick(now, {place.replica.url})
+        replica = self._pick(job, place.target, pool, {place.replica.url})
         return _Place(place.target, pool, replica) if replica is not None else None
 
     def _make(

@@ -37,14 +37,7 @@ CASES = [
         ["spec.routing.intents"],
         id="intents",
     ),
-    pytest.param(
-        MINIMAL + "routing: {prefixAffinity: true}",
-        ["spec.routing.prefixAffinity"],
-        id="prefix affinity that was asked for",
-    ),
-    pytest.param(
-        MINIMAL + "routing: {prefixAffinity: false}", [], id="but not one that was declined"
-    ),
+    pytest.param(MINIMAL + "routing: {prefixAffinity: true}", [], id="but not prefix affinity"),
     pytest.param(
         MINIMAL + 'budgets: [{name: all, period: day, limitUSD: "1"}]',
         ["spec.budgets"],
