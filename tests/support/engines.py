@@ -28,16 +28,24 @@ def pieces(text: str, *sizes: int) -> tuple[bytes, ...]:
 
 
 def spoken(tokens: tuple[bytes, ...], start: int) -> Iterator[tuple[str, int]]:
-    """Yield each token's text and index from `start` on; text comes with a whole character."""
-    waiting = b""
-    for index in range(len(tokens)):
+    """Yield each token's text and index from `start` on; text comes with a whole character.
+
+    After a start in the middle of a character, all that stood before comes again: as in vLLM.
+    """
+    waiting = b"" if _whole(b"".join(tokens[:start])) else b"".join(tokens[:start])
+    for index in range(start, len(tokens)):
         waiting += tokens[index]
-        try:
-            text, waiting = waiting.decode(), b""
-        except UnicodeDecodeError:
-            text = ""
-        if index >= start:
-            yield text, index
+        whole = _whole(waiting)
+        yield waiting.decode() if whole else "", index
+        waiting = b"" if whole else waiting
+
+
+def _whole(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,13 @@ class Model:
         tokens: bytes of each.
         ids: whether it knows `return_token_ids`.
         finish: the finish reason after the last token.
+        together: tokens per chunk, as of a busy engine.
     """
 
     tokens: tuple[bytes, ...]
     ids: bool = True
     finish: str = "length"
+    together: int = 1
     role: dict[str, Any] = field(default_factory=lambda: {"role": "assistant", "content": ""})
 
     @property
@@ -69,18 +79,19 @@ class Model:
         assert prompt == [*PROMPT, *range(FIRST_ID, FIRST_ID + start)], "not the ids it gave"
         limit = body.get("max_tokens") or len(self.tokens)
         end = min(start + limit, len(self.tokens))
-        said = [s for s in spoken(self.tokens, start) if s[1] < end]
         events = [self._role(ids=ids)] if chat else []
-        for text, index in said:
-            last = index == end - 1
+        said = [s for s in spoken(self.tokens, start) if s[1] < end]
+        for at in range(0, len(said), self.together):
+            group = said[at : at + self.together]
+            text, last = "".join(s[0] for s in group), group[-1][1] == end - 1
             choice: dict[str, Any] = {"index": 0}
             choice |= {"delta": {"content": text}} if chat else {"text": text}
             choice |= {"logprobs": None, "finish_reason": self.finish if last else None}
             if not chat or last:
                 choice["stop_reason"] = None
             if not chat:
-                choice["prompt_token_ids"] = prompt if ids and index == start else None
-            choice["token_ids"] = [FIRST_ID + index] if ids else None
+                choice["prompt_token_ids"] = prompt if ids and at == 0 else None
+            choice["token_ids"] = [FIRST_ID + index for _, index in group] if ids else None
             events.append(self._chunk(chat=chat, choices=[choice]))
         if (body.get("stream_options") or {}).get("include_usage"):
             counts = {"prompt_tokens": len(prompt), "completion_tokens": end - start}
@@ -147,8 +158,10 @@ def engine(model: Model, cut: int | None = None, how: str = "reset") -> Behaviou
 
     async def behave(talk: Talk) -> None:
         body = talk.request.json()
-        if not body.get("stream"):
-            await talk.send(response(400, b"{}"))
+        if talk.request.path == "/detokenize":
+            data = b"".join(model.tokens[i - FIRST_ID] for i in body["tokens"])
+            text = json.dumps({"prompt": data.decode(errors="replace")})
+            await talk.send(response(200, text.encode()))
             return
         data = b"".join(model.stream(talk.request.path, body))
         await talk.send(SSE_HEAD)

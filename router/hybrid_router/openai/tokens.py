@@ -76,12 +76,15 @@ class Tokens:
         plain: nothing but text was generated, and all of it had ids.
     """
 
-    __slots__ = ("_ids", "_kept", "_prompt", "_rest", "failure", "finished", "form", "plain")
+    __slots__ = (
+        "_ids", "_kept", "_prompt", "_rest", "_sure", "failure", "finished", "form", "plain",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._prompt = b""
         self._ids = bytearray()  # a comma before each
-        self._kept = 0
+        self._kept = 0  # length up to the last chunk with text
+        self._sure = 0  # length up to the last id that is known to end a character
         self._rest = b""
         self.form: Form | None = None
         self.finished = False
@@ -124,22 +127,39 @@ class Tokens:
         at = event.rfind(form.tail)
         if at < 0:
             return self._parse(event)
-        ids = event[at + len(form.tail) : -len(_END)]
-        self._ids += b"," + ids
-        if at > len(form.prefix):
-            self._kept = len(self._ids)
+        self.add(event[at + len(form.tail) : -len(_END)], text=at > len(form.prefix))
         return event[:at] + form.closing
 
     def add(self, ids: bytes, *, text: bool) -> None:
-        """Note ids, joined by commas; with `text`, what they say goes to the client now."""
+        """Note ids, joined by commas; with `text`, what they say goes to the client now.
+
+        An engine gives text out by whole characters: a chunk of one id and some text ends one.
+        Of a chunk of several, the last ids may have begun another.
+        """
         if ids:
             self._ids += b"," + ids
         if text:
             self._kept = len(self._ids)
+            if b"," not in ids:
+                self._sure = self._kept
 
     def rewind(self) -> None:
         """Forget the ids whose text nobody has seen: half a character, or nothing at all."""
         del self._ids[self._kept :]
+
+    @property
+    def doubtful(self) -> bytes:
+        """Ids, as a JSON list, of which the last may have begun a character; empty if none has."""
+        return b"[%s]" % self._ids[self._sure + 1 : self._kept] if self._kept > self._sure else b""
+
+    def trust(self) -> None:
+        """Note that the last id with text ends a character."""
+        self._sure = self._kept
+
+    def distrust(self) -> None:
+        """Note that it does not, and forget it."""
+        self._kept = self._ids.rfind(b",", 0, self._kept)
+        self.rewind()
 
     @property
     def count(self) -> int:

@@ -23,7 +23,7 @@ from hybrid_router.upstream.failures import Cause
 from hybrid_router.upstream.outgoing import located, passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
-from hybrid_router.upstream.resume import Continuation, Resumable
+from hybrid_router.upstream.resume import Continuation, Resumable, find_boundary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
@@ -308,11 +308,12 @@ class Failover:
                 break
             place = other
             job.attempts += 1
+            model, tokens = target.model, broken.tokens
+            if not await find_boundary(self._upstream, place.replica, model, tokens):
+                continue
             clocks = self._clocks(job, place.pool.backend, place.pool.backend.timeouts.first_byte)
             attempt = Continuation(job.client, clocks, self._ticker, broken)
-            body = self._cleared(
-                job, continuation(job.call, target, broken.tokens), place.pool.backend
-            )
+            body = self._cleared(job, continuation(job.call, target, tokens), place.pool.backend)
             if body is None:
                 break
             await self._carry_out(job, place, attempt, "/completions", body)

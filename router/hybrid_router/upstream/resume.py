@@ -13,14 +13,22 @@ import msgspec
 from hybrid_router.openai.answer import Usage
 from hybrid_router.openai.continuation import Rest, cut_at_limit, last, left
 from hybrid_router.openai.tokens import Tokens
+from hybrid_router.upstream.errors import UpstreamError
 from hybrid_router.upstream.relay import BROKEN_STREAM, Relay
 
 if TYPE_CHECKING:
+    from hybrid_router.discovery.registry import Replica
     from hybrid_router.openai.form import Stream
     from hybrid_router.openai.request import Call
     from hybrid_router.table import Target
     from hybrid_router.ticker import Ticker
     from hybrid_router.upstream.attempt import Clocks, Downstream, Ended
+    from hybrid_router.upstream.client import UpstreamClient
+
+LONGEST_CHARACTER = 4
+"""Tokens, at one byte each."""
+ASK_SECONDS = 2.0
+_JSON = ((b"content-type", b"application/json"),)
 
 
 class Resumable(Relay):
@@ -152,3 +160,35 @@ class Continuation(Relay):
     def relayed(self) -> int:
         """Chunks that came; about one token each."""
         return self._rest.events
+
+
+async def find_boundary(
+    client: UpstreamClient, replica: Replica, model: str, tokens: Tokens
+) -> bool:
+    """Let the kept ids end with a whole character; return whether that is so.
+
+    vLLM's text of a prompt that ends in half a character begins with the prompt itself. Where a
+    chunk brought several ids, only the tokenizer knows which of them ends one: an engine is asked.
+    """
+    url = f"{replica.url.removesuffix('/v1')}/detokenize"
+    for _ in range(LONGEST_CHARACTER):
+        doubtful = tokens.doubtful
+        if not doubtful:
+            return True
+        body = msgspec.json.encode({"model": model, "tokens": msgspec.Raw(doubtful)})
+        try:
+            answer = await client.fetch(
+                "POST", url, headers=_JSON, body=body, timeout=ASK_SECONDS, tls=replica.tls
+            )
+            text = msgspec.json.decode(answer.body, type=_Text).prompt
+        except (UpstreamError, msgspec.DecodeError):
+            return False
+        if not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            tokens.trust()
+        else:
+            tokens.distrust()
+    return not tokens.doubtful
+
+
+class _Text(msgspec.Struct):
+    prompt: str

@@ -131,6 +131,14 @@ async def test_half_a_character_that_nobody_saw_is_asked_for_again():
     assert len(body["prompt"]) - len(PROMPT) == 2
 
 
+@pytest.mark.parametrize("together", [2, 3, 5])
+async def test_chunks_of_several_tokens_may_end_in_half_a_character(together):
+    model = Model(pieces("ab🙂cdé世界!", 1), together=together)
+    for cut in whole_events(model):
+        reply, _, _ = await ask(cut, model=model)
+        check(reply, model, usage=False)
+
+
 async def test_a_stream_may_break_more_than_once():
     cut = whole_events(MODEL)[4]
     behaviours = engine(MODEL, cut), engine(MODEL, 400), engine(MODEL)
