@@ -41,7 +41,7 @@ class Loaded(Protocol):
 
 
 class Prefix(NamedTuple):
-    """How a request begins, as hashes of 64 bits."""
+    """How a request begins, as hashes."""
 
     shared: int
     """Of model, tools and system prompt."""

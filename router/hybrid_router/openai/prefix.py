@@ -7,8 +7,9 @@ of a conversation does not matter. What is hashed is bounded, too.
 from __future__ import annotations
 
 import json
-from hashlib import blake2b
+import re
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from hybrid_router.core.balance import Prefix
 
@@ -21,22 +22,30 @@ SHARED_BYTES = 4 * 1024
 OWN_BYTES = 1024
 """Bytes that are hashed of tools and system prompt, and of the first user turn."""
 
-_read = json.JSONDecoder().raw_decode
+_BESIDE = ("tools", "system", "instructions")
+"""Fields beside the messages that a prompt begins with, on the surfaces that have them."""
+_CONTENT = ("messages", "input", "prompt")
+
+_GAP = re.compile(r"[,\s]*")
+_USER = re.compile(r'\{\s*"role"\s*:\s*"user"')
+_read = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed lacks it
 
 
 def prefix(call: Call, model: str) -> Prefix:
     """Return how `call` begins at a backend that knows the model, or the adapter, as `model`."""
     fields = call.fields
-    if call.kind != "chat":
-        text = bytes(memoryview(fields.get("prompt") or b"")[:OWN_BYTES])
-        shared = _hash(0, model.encode())
-        return Prefix(shared, _hash(shared, text))
-    system, first = _turns(memoryview(fields["messages"]))
-    tools = fields.get("tools")
-    if tools is not None:
-        system = bytes(memoryview(tools)[:SHARED_BYTES]) + system
-    shared = _hash(0, model.encode() + b"\0" + system[:SHARED_BYTES])
-    return Prefix(shared, _hash(shared, first[:OWN_BYTES]))
+    parts = [model.encode()]
+    parts += [bytes(memoryview(fields[n])[:SHARED_BYTES]) for n in _BESIDE if n in fields]
+    content = memoryview(next((fields[n] for n in _CONTENT if n in fields), b""))
+    if bytes(content[:1]) == b"[" and "prompt" not in fields:
+        system, first = _turns(content)
+        parts.append(system[:SHARED_BYTES])
+    else:
+        first = bytes(content[:OWN_BYTES])
+    # 32 bits are plenty to choose among replicas, and it need not be hard to find two alike: the
+    # load of a replica is bounded.
+    shared = crc32(b"\0".join(parts))
+    return Prefix(shared, crc32(first[:OWN_BYTES], shared))
 
 
 def _turns(raw: memoryview) -> tuple[bytes, bytes]:
@@ -45,16 +54,16 @@ def _turns(raw: memoryview) -> tuple[bytes, bytes]:
     first = ""
     for size in HEADS:
         head = bytes(raw[:size]).decode(errors="replace")
-        before, first, whole = _until_user(head)
-        if whole or len(raw) <= size:
+        before, first, found = _until_user(head)
+        if found or len(raw) <= size:
             break
     return "\0".join(before).encode(errors="replace"), first.encode(errors="replace")
 
 
 def _until_user(head: str) -> tuple[list[str], str, bool]:
-    """Return the texts before the first user turn, that turn, and whether it is whole.
+    """Return the texts before the first user turn, that turn, and whether it was found.
 
-    Of a turn that is larger than the head, its beginning tells it as well.
+    A turn that is larger than the head is told by its beginning.
     """
     before: list[str] = []
     at = 1
@@ -62,11 +71,13 @@ def _until_user(head: str) -> tuple[list[str], str, bool]:
         at = _skip(head, at)
         try:
             message, at = _read(head, at)
-        except (ValueError, RecursionError):
-            return before, head[at : at + OWN_BYTES], False
-        if not isinstance(message, dict):
+        except (ValueError, StopIteration, RecursionError):
+            begun = head[at : at + OWN_BYTES]
+            return before, begun, _USER.match(begun) is not None
+        if type(message) is not dict:
             return before, "", True
-        text = _text(message.get("content"))
+        content = message.get("content")
+        text = content if type(content) is str else _text(content)
         if message.get("role") == "user":
             return before, text, True
         before.append(text)
@@ -74,20 +85,12 @@ def _until_user(head: str) -> tuple[list[str], str, bool]:
 
 def _skip(head: str, at: int) -> int:
     """Return the place of the next value."""
-    while at < len(head) and head[at] in ", \n\r\t":
-        at += 1
-    return at
+    found = _GAP.match(head, at)
+    return found.end() if found is not None else at
 
 
 def _text(content: Any) -> str:  # noqa: ANN401  whatever JSON holds
-    if isinstance(content, str):
-        return content
     if isinstance(content, list):
         parts = (part.get("text") for part in content if isinstance(part, dict))
         return "\0".join(text for text in parts if isinstance(text, str))
     return ""
-
-
-def _hash(start: int, data: bytes) -> int:
-    key = start.to_bytes(8, "little")
-    return int.from_bytes(blake2b(data, digest_size=8, key=key).digest(), "little")
