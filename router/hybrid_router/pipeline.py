@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hybrid_router.admission import Admission, Ticket
 from hybrid_router.anthropic.request import estimated_count
 from hybrid_router.classify.prompt import Prompt
 from hybrid_router.core.decision import (
@@ -65,7 +66,9 @@ _STATUS = {
 class Answering:
     """What is known about one request's way, for headers, metrics and the log."""
 
-    __slots__ = ("call", "clearance", "decision", "job", "model", "reason", "surface", "table")
+    __slots__ = (
+        "call", "clearance", "decision", "job", "model", "reason", "surface", "table", "ticket",
+    )  # fmt: skip
 
     def __init__(self, surface: str, table: RouteTable) -> None:
         self.surface = surface
@@ -76,6 +79,7 @@ class Answering:
         self.decision: Decision | None = None
         self.job: Job | None = None
         self.reason = Reason.REFUSED
+        self.ticket: Ticket | None = None
 
     def prefix(self, job: Job, backend: Backend, outgoing: Outgoing) -> bytes:
         """Return the response's own header lines for an attempt at `backend`."""
@@ -90,13 +94,18 @@ class Answering:
         )
         if outgoing.dropped:
             lines += f"x-hybrid-dropped: {', '.join(outgoing.dropped)}\r\n"
-        return lines.encode()
+        return lines.encode() + self._limits()
+
+    def _limits(self) -> bytes:
+        return self.ticket.lines if self.ticket is not None else b""
 
     def error_headers(self) -> bytes:
         """Return the header lines of an error of the router's own."""
         if self.decision is None or self.job is None:
-            return f"x-hybrid-reason: {self.reason}\r\n{self._classes()}".encode()
-        return self._common(self.decision, self.job.attempts).encode()
+            lines = f"x-hybrid-reason: {self.reason}\r\n{self._classes()}"
+        else:
+            lines = self._common(self.decision, self.job.attempts)
+        return lines.encode() + self._limits()
 
     def _common(self, decision: Decision, attempts: int) -> str:
         lines = f"x-hybrid-reason: {self.reason}\r\nx-hybrid-attempts: {attempts}\r\n"
@@ -145,6 +154,7 @@ class Pipeline:
         self._log = access_log
         self._gates = Gates(metrics)
         registry.listen(self._gates.follow)
+        self._admission = Admission(registry)
         self._failover = Failover(registry, client, metrics, Ticker(TICK_SECONDS))
 
     def authorize(self, exchange: Exchange) -> None:
@@ -216,6 +226,7 @@ class Pipeline:
                 param="model",
             )
         answering.model = call.model
+        answering.ticket = self._admission.admit(exchange.key_id, call)
         if call.kind == "count_tokens" and not _counted(answering.table, model):
             answering.reason = Reason.EXPLICIT
             exchange.reply(200, _ESTIMATED, estimated_count(call))
@@ -321,6 +332,8 @@ class Pipeline:
     def _account(self, exchange: Exchange, answering: Answering, status: int) -> None:
         seconds = time.monotonic() - exchange.began
         job = answering.job
+        if answering.ticket is not None:
+            answering.ticket.settle(job.accounted if job is not None else 0)
         backend = job.backend if job is not None else None
         source = "none"
         if backend is not None and status:

@@ -6,9 +6,8 @@ many, too few, or half a character would show.
 
 import json
 import socket
-import struct
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 
 import pytest
@@ -30,7 +29,7 @@ SAMPLED = {"temperature": 1.0, "seed": 7}
 
 
 class Cutter:
-    """Stands before an engine, and resets a chat's connection after so many events.
+    """Stands before an engine, and breaks a connection after so many events.
 
     Attributes:
         after: events that pass; None lets everything pass.
@@ -61,11 +60,12 @@ class Cutter:
         while data := server.recv(65_536):
             seen += data.count(b"\n\n")
             if self.after is not None and seen > self.after:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 break
             client.sendall(data)
-        client.close()
-        server.close()
+        for each in (client, server):
+            with suppress(OSError):  # a mere close() would wait for the thread that reads it
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -52,7 +52,7 @@ class ProviderModel(Spec):
 
 
 class RateLimits(Spec):
-    """What the provider's account allows."""
+    """What may be asked for per minute."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     """Requests per minute, over all routers."""

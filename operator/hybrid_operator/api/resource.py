@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hybrid_operator.api import references
-from hybrid_operator.api.base import MAP_BY_NAME, ObjectName, Rule, Shape, Spec, rule
+from hybrid_operator.api.base import MAP_BY_NAME, SECRET_KEY, ObjectName, Rule, Shape, Spec, rule
 from hybrid_operator.api.models import ModelSpec
 from hybrid_operator.api.pods import PodTemplate, ResourcesDict
-from hybrid_operator.api.providers import Provider
+from hybrid_operator.api.providers import Provider, RateLimits
 from hybrid_operator.api.routing import Budget, Routing
 
 MAX_NAME = 50
@@ -31,11 +31,31 @@ class LocalSecretRef(Spec):
     """Name of the Secret."""
 
 
+class KeyLimits(RateLimits):
+    """What one client key may ask for."""
+
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    """Requests under way at once, over all routers."""
+
+
+class LimitsOfKey(KeyLimits):
+    """Limits of one client key, instead of those of every key."""
+
+    name: Annotated[str, Field(max_length=253), SECRET_KEY]
+    """The client's id: a key of the Secret."""
+
+
 class ClientKeys(Spec):
     """Keys that clients must present as a bearer token."""
 
     secret_ref: LocalSecretRef
     """A Secret whose every key is a client's id and whose values are the clients' keys."""
+    limits: KeyLimits | None = None
+    """What each key may ask for. Without it, as much as the backends take."""
+    overrides: Annotated[
+        list[LimitsOfKey], Field(max_length=64, json_schema_extra=MAP_BY_NAME)
+    ] = []
+    """Limits of single keys, instead of limits."""
 
 
 class RouterService(Spec):

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hybrid_operator.api.models import ModelSpec
-    from hybrid_operator.api.providers import Provider
     from hybrid_operator.api.resource import HybridInferenceSpec
     from hybrid_operator.api.routing import Routing
 
@@ -21,11 +20,6 @@ def not_acted_on(spec: HybridInferenceSpec) -> list[Problem]:
     return [
         *(p.below("spec.routing") for p in _routing(spec.routing)),
         *_budgets(spec),
-        *(
-            p.below(f"spec.providers[{i}]")
-            for i, each in enumerate(spec.providers)
-            for p in _provider(each)
-        ),
         *(p.below(f"spec.models[{i}]") for i, each in enumerate(spec.models) for p in _model(each)),
     ]
 
@@ -47,11 +41,6 @@ def _routing(routing: Routing) -> Iterator[Problem]:
 def _budgets(spec: HybridInferenceSpec) -> Iterator[Problem]:
     if spec.budgets:
         yield Problem("spec.budgets", "are not enforced yet; providers are used without a limit")
-
-
-def _provider(provider: Provider) -> Iterator[Problem]:
-    if provider.rate_limits:
-        yield Problem("rateLimits", "are not counted yet; the provider itself answers 429")
 
 
 def _model(model: ModelSpec) -> Iterator[Problem]:

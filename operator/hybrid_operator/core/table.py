@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
-from hybrid_operator.core import naming
+from hybrid_operator.core import limits, naming
 from hybrid_operator.core.engine import intent
 from hybrid_operator.core.engine.surfaces import surfaces
 from hybrid_operator.core.objects.router_pod import KEYS, key_file
 from hybrid_router.table import (
     Backend,
     Classifier,
-    Keys,
     Model,
     Policy,
     Price,
@@ -83,7 +82,8 @@ def render(context: Context, spec: HybridInferenceSpec) -> Document:
         models=_models(spec, context.defaults),
         backends=_backends(context, spec),
         policy=_policy(spec, context.defaults),
-        keys=Keys(directory=KEYS) if spec.router.client_keys else None,
+        keys=limits.client_keys(spec, KEYS),
+        routers=limits.sharers(owner, spec),
     )
     document = encode(table)
     return Document(document.decode(), table, _problems(document))
@@ -211,6 +211,7 @@ def _external(provider: Provider, cooldown: float) -> Backend:
         api_key=SecretRef(file=key_file(provider.name)) if provider.api_key else None,
         auth=_AUTH.get(type_, "bearer"),
         cooldown=cooldown,
+        rate_limits=limits.of_account(provider),
         prices={m.upstream or m.name: _price(m.prices) for m in provider.models if m.prices},
     )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from hybrid_router.core.balance import choose
 from hybrid_router.core.breaker import Breaker, Outcome
+from hybrid_router.core.limits import Meter, Reservation
 from hybrid_router.discovery.secrets import SecretMissing, Secrets
 from hybrid_router.discovery.trust import Trust, TrustMissing
 from hybrid_router.table import Backend, Policy, RouteTable, content_hash, decode
@@ -89,6 +90,10 @@ class Pool:
         self.tls: ssl.SSLContext | None = None
         self.in_flight = 0
         """Requests under way, at replicas that have gone since included."""
+        self.meter = Meter()
+        """What of the account's limits this router uses."""
+        self.routers = 1
+        """Routers that share these limits."""
         self.replicas: tuple[Replica, ...] = ()
         self._draw = draw
         self._auth: tuple[bytes, bytes] | None = None
@@ -105,7 +110,7 @@ class Pool:
             prefix: how the request begins, where one replica may know that already.
             tokens: that the request will probably take.
         """
-        if self._is_shut():
+        if self._is_shut(now, tokens):
             return None
         usable = [r for r in self.replicas if r.breaker.allows(now) and r.url not in exclude]
         chosen = choose(usable, prefix, tokens, self._draw)
@@ -115,7 +120,7 @@ class Pool:
 
     def available(self, now: float) -> bool:
         """Return whether `pick` would find a replica."""
-        if self._is_shut():
+        if self._is_shut(now):
             return False
         for replica in self.replicas:  # noqa: SIM110  a generator costs as much as all of this
             if replica.breaker.allows(now):
@@ -123,8 +128,14 @@ class Pool:
         return False
 
     def wait(self, now: float) -> float:
-        """Return the seconds until a breaker lets a request through; 0 if no breaker is open."""
-        return min((r.breaker.wait(now) for r in self.replicas), default=0.0)
+        """Return the seconds until a breaker and the account's limits let a request through."""
+        limits = self.backend.rate_limits
+        limited = self.meter.wait(limits, self.routers, 1, now) if limits is not None else 0.0
+        return max(limited, min((r.breaker.wait(now) for r in self.replicas), default=0.0))
+
+    def reserve(self, tokens: int, now: float) -> Reservation | None:
+        """Set aside what a request will take of the account's limits; None without limits."""
+        return self.meter.reserve(tokens, now) if self.backend.rate_limits is not None else None
 
     def auth_header(self) -> tuple[bytes, bytes] | None:
         """Return the header that carries this backend's key; None if it needs none.
@@ -166,11 +177,15 @@ class Pool:
         except SecretMissing as missing:
             self._auth, self.tls, self._missing = None, None, missing
 
-    def _is_shut(self) -> bool:
+    def _is_shut(self, now: float, tokens: int = 1) -> bool:
+        """Return whether nothing may be sent, whatever the replicas could take."""
         if self._missing is not None:
             return True
         limit = self.backend.max_concurrency
-        return limit is not None and self.in_flight >= limit
+        if limit is not None and self.in_flight >= limit:
+            return True
+        limits = self.backend.rate_limits
+        return limits is not None and self.meter.wait(limits, self.routers, tokens, now) > 0
 
 
 class Registry:
@@ -194,6 +209,8 @@ class Registry:
         self.table_hash = ""
         self.ready = False
         """Whether a table was ever loaded."""
+        self.routers = 1
+        """Routers that are ready, this one included: they share every limit."""
         self._observer = observer
         self._secrets = secrets or Secrets()
         self._trust = trust or Trust()
@@ -249,6 +266,7 @@ class Registry:
         if self._addresses.get((namespace, service)) == found:
             return
         self._addresses[namespace, service] = found
+        self._count_routers()
         for pool in self._pools.values():
             at = pool.backend.service
             if at is not None and (at.namespace, at.name) == (namespace, service):
@@ -256,7 +274,8 @@ class Registry:
 
     def services(self) -> frozenset[tuple[str, str]]:
         """Return namespace and name of the Services whose endpoints the table needs."""
-        named = (backend.service for backend in self.table.backends.values())
+        named = [backend.service for backend in self.table.backends.values()]
+        named.append(self.table.routers)
         return frozenset((s.namespace, s.name) for s in named if s is not None)
 
     def poll(self) -> None:
@@ -280,9 +299,17 @@ class Registry:
             self._refresh(pool)
         needed = self.services()
         self._addresses = {at: a for at, a in self._addresses.items() if at in needed}
+        self._count_routers()
         self._observer.table(table, digest)
         for listener in self._listeners:
             listener(table)
+
+    def _count_routers(self) -> None:
+        at = self.table.routers
+        known = self._addresses.get((at.namespace, at.name), ()) if at is not None else ()
+        self.routers = max(1, len(known))
+        for pool in self._pools.values():
+            pool.routers = self.routers
 
     def _inherit(self, old: Mapping[str, Pool], name: str, backend: Backend) -> Pool:
         """Return the pool that stays; never one that was inside and is outside now."""

@@ -21,7 +21,7 @@ from hybrid_router.table.backends import (
     Target,
     Timeouts,
 )
-from hybrid_router.table.clients import Keys, Limits
+from hybrid_router.table.clients import KeyLimits, Keys, Limits
 from hybrid_router.table.data import BUILT_IN, GROUPS, TYPES, UNSCANNED, DataPolicy
 from hybrid_router.table.document import (
     VERSION,
@@ -32,7 +32,7 @@ from hybrid_router.table.document import (
     json_schema,
 )
 from hybrid_router.table.policy import Classifier, Policy
-from hybrid_router.table.values import SecretRef, TableError
+from hybrid_router.table.values import RateLimits, SecretRef, TableError
 
 __all__ = [
     "BUILT_IN",
@@ -44,11 +44,13 @@ __all__ = [
     "Capability",
     "Classifier",
     "DataPolicy",
+    "KeyLimits",
     "Keys",
     "Limits",
     "Model",
     "Policy",
     "Price",
+    "RateLimits",
     "RouteTable",
     "SecretRef",
     "Service",

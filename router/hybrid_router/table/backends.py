@@ -10,6 +10,7 @@ from msgspec import Meta
 from hybrid_router.table.values import (
     Name,
     Part,
+    RateLimits,
     Seconds,
     SecretRef,
     TableError,
@@ -76,6 +77,8 @@ class Backend(Part, frozen=True):
     cooldown: Seconds = 10.0
     """How long a replica that failed repeatedly is left alone before it is probed again."""
     max_concurrency: Annotated[int, Meta(ge=1)] | None = None
+    rate_limits: RateLimits | None = None
+    """Of the account. Nothing is sent that would exceed them."""
     prices: dict[str, Price] = {}
     """By upstream model name."""
 

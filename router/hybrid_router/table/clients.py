@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from hybrid_router.table.values import Name, Part, Seconds
+from hybrid_router.table.values import Name, Part, RateLimits, Seconds
 
 
 class Limits(Part, frozen=True):
@@ -29,7 +29,18 @@ class Limits(Part, frozen=True):
     """After SIGTERM: how long requests under way may take to end."""
 
 
+class KeyLimits(RateLimits, frozen=True):
+    """What one key may ask for."""
+
+    concurrency: Annotated[int, Meta(ge=1)] | None = None
+    """Requests under way at once."""
+
+
 class Keys(Part, frozen=True):
     """Client keys: every file in `directory` holds one key, its name is the key's id."""
 
     directory: Name
+    limits: KeyLimits | None = None
+    """Of each key."""
+    limits_by_key: dict[Name, KeyLimits] = {}
+    """By the key's id, instead of `limits`."""

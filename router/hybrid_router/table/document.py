@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from hybrid_router.table.backends import Backend, Model, Target, check_backend
+from hybrid_router.table.backends import Backend, Model, Service, Target, check_backend
 from hybrid_router.table.clients import Keys, Limits
 from hybrid_router.table.data import check_data_policy
 from hybrid_router.table.policy import Policy
@@ -33,6 +33,8 @@ class RouteTable(Part, frozen=True):
     policy: Policy = Policy()
     keys: Keys | None = None
     """Without it, every client is served."""
+    routers: Service | None = None
+    """The Service of the routers: its ready endpoints share what is limited. Without it, one."""
 
 
 def encode(table: RouteTable) -> bytes:

@@ -26,3 +26,11 @@ class SecretRef(Part, frozen=True):
 
     file: Name | None = None
     env: Name | None = None
+
+
+class RateLimits(Part, frozen=True):
+    """What may be asked for per minute, over all routers; each enforces its share."""
+
+    requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    """Prompt and answer, as far as the answer is allowed to be long; corrected when it is known."""

@@ -36,6 +36,8 @@ _PASSED = _PASSED_OF_TRANSLATED | {b"content-encoding", b"content-type"}
 """A backend's header fields that the client gets, beside its rate limits."""
 _JSON = b"content-type: application/json\r\n"
 _RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_OWN_LIMITS = b"x-ratelimit-"
+"""Where the client's key has limits of its own, it does not get the backend's."""
 
 
 class Downstream(Protocol):
@@ -228,8 +230,9 @@ class Attempt:
         lines, passed = [self._prefix], _PASSED
         if not self.form.passes:
             lines, passed = [self._prefix, own], _PASSED_OF_TRANSLATED
+        limits = _RATE_LIMITS if _OWN_LIMITS not in self._prefix else ()
         for name, value in self._headers.items():
-            if name in passed or name.startswith(_RATE_LIMITS):
+            if name in passed or name.startswith(limits):
                 lines += (name, b": ", value, b"\r\n")
         return b"".join(lines)
 

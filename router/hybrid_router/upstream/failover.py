@@ -97,6 +97,11 @@ class Job:
         return self.call.prompt_tokens + self.call.answer_tokens
 
     @property
+    def accounted(self) -> int:
+        """Tokens that its attempts have taken so far."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
     def exhausted(self) -> bool:
         """Whether no further attempt may be made, whatever there is to try."""
         return self.attempts >= self.policy.attempts or time.monotonic() >= self.deadline
@@ -268,8 +273,9 @@ class Failover:
         )
         passed = passed_headers(job.headers, job.request_id, pool.backend)
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
-        tokens = job.tokens
+        tokens, before = job.tokens, job.accounted
         replica.acquire(tokens)
+        reserved = pool.reserve(tokens, time.monotonic())
         outcome, after = Outcome.CANCELLED, None
         ended: Ended | None = None
         try:
@@ -281,6 +287,8 @@ class Failover:
                 target.backend, outcome, (ended.status or None) if ended is not None else None
             )
             self._account(job, target, attempt, ended)
+            if reserved is not None:
+                reserved.settle(job.accounted - before, time.monotonic())
         return ended
 
     def _arms(self, job: Job, target: Target, pool: Pool) -> bool:

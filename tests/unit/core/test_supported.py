@@ -48,8 +48,8 @@ CASES = [
     ),
     pytest.param(
         "providers: [{name: openai, models: [{name: gpt-4o}], rateLimits: {requestsPerMinute: 1}}]",
-        ["spec.providers[0].rateLimits"],
-        id="a provider's rate limits",
+        [],
+        id="but not a provider's rate limits",
     ),
     pytest.param(
         model("loras: [{name: sql, source: {pvc: {claim: a}}}]"),

@@ -9,7 +9,15 @@ import pytest
 from hybrid_operator.core import table
 from hybrid_operator.core.objects.context import Context
 from hybrid_operator.core.plan import plan
-from hybrid_router.table import Backend, RouteTable, Target, decode
+from hybrid_router.table import (
+    Backend,
+    KeyLimits,
+    RateLimits,
+    RouteTable,
+    Service,
+    Target,
+    decode,
+)
 from tests.support.resources import MINIMAL, NOW, SETTINGS, observed, owner, spec
 
 CONTEXT = Context(owner(generation=7), SETTINGS)
@@ -271,3 +279,23 @@ def test_a_table_that_no_config_map_holds_is_a_problem_and_changes_nothing(monke
     assert after.apply == ()
     (valid,) = (c for c in after.status["conditions"] if c["type"] == "Valid")
     assert "the RouteTable has 1 KiB, above the limit of 1 KiB" in valid["message"]
+
+
+def test_limits_of_keys_and_accounts_reach_the_routers_that_share_them():
+    found = render("""
+    providers: [{name: openai, models: [{name: gpt-4o}], rateLimits: {tokensPerMinute: 90000}}]
+    router:
+      clientKeys:
+        secretRef: {name: keys}
+        limits: {requestsPerMinute: 60, concurrency: 4}
+        overrides: [{name: batch, tokensPerMinute: 1000}]
+    """)
+    assert found.backends["api/openai"].rate_limits == RateLimits(tokens_per_minute=90_000)
+    assert found.keys is not None
+    assert found.keys.limits == KeyLimits(requests_per_minute=60, concurrency=4)
+    assert found.keys.limits_by_key == {"batch": KeyLimits(tokens_per_minute=1000)}
+    assert found.routers == Service(namespace="ml", name="support-router")
+
+
+def test_without_limits_the_routers_need_not_know_of_each_other():
+    assert render(MINIMAL).routers is None
