@@ -78,7 +78,7 @@ class Router:
     async def chat(self, model: str = "m", *headers: str, **fields: Any) -> Reply:
         """Ask for a chat completion."""
         messages = [{"role": "user", "content": "hi"}]
-        body = {"model": model, "messages": messages, **fields}
+        body = {"model": model, "messages": messages} | fields
         return await self.post("/v1/chat/completions", body, *headers)
 
     def sample(self, line: str) -> float:

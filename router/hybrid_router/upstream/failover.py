@@ -331,10 +331,13 @@ class Failover:
         self._metrics.resumed(target.backend, continued=complete)
 
     def _elsewhere(self, job: Job, place: _Place) -> _Place | None:
-        """Return another replica of the same backend, where the retry budget allows one."""
-        now = time.monotonic()
+        """Return another replica of the same backend.
+
+        The retry budget has no say: the work is not repeated but goes on, and a node that is lost
+        breaks many streams at once.
+        """
         pool = self._registry.pool(place.target.backend)
-        if pool.backend.trust != "internal" or not self._affords(job, place.target.backend, now):
+        if pool.backend.trust != "internal":
             return None
         replica = self._pick(job, place.target, pool, {place.replica.url})
         return _Place(place.target, pool, replica) if replica is not None else None

@@ -1,5 +1,6 @@
 """A local stream that breaks goes on at another replica, and the client sees one stream."""
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -14,8 +15,8 @@ from hybrid_router.openai.sse import Filter
 from hybrid_router.openai.tokens import Tokens
 from hybrid_router.table import Target
 from tests.support.engines import BREAKS, FIRST_ID, PROMPT, Model, engine, pieces, whole_events
-from tests.support.routers import PATIENT, backend, router, table
-from tests.support.upstreams import Upstream, replies
+from tests.support.routers import PATIENT, backend, router, table, until
+from tests.support.upstreams import SSE_HEAD, Upstream, replies
 
 TEXT = 'Grüße, 世界! 🙂 "token_ids":[9]}]} \\ data: [DONE]\n\nfin'
 MODEL = Model(pieces(TEXT, 3))
@@ -156,6 +157,33 @@ async def test_every_attempts_tokens_are_accounted():
     line = "hinf_router_tokens_total{{" + labels + "}} {}.0"
     assert line.format("prompt", len(PROMPT) + len(rest["prompt"])) in metrics
     assert line.format("completion", 6 + len(MODEL.tokens) - kept) in metrics
+
+
+async def test_a_lost_node_breaks_many_streams_and_all_of_them_go_on():
+    lost = asyncio.Event()
+
+    async def dies(talk):
+        await talk.send(SSE_HEAD)
+        body = b"".join(MODEL.stream(talk.request.path, talk.request.json()))
+        await talk.chunk(body[: whole_events(MODEL)[6]])
+        await lost.wait()
+        talk.reset()
+
+    async def lives(talk):
+        await lost.wait()
+        await engine(MODEL)(talk)
+
+    async with Upstream(dies) as a, Upstream(lives) as b, router(replicas(a, b)) as r:
+        asked = [
+            asyncio.create_task(r.chat(stream=True, messages=[{"role": "user", "content": str(i)}]))
+            for i in range(40)
+        ]
+        await until(lambda: len(a.received) + len(b.received) == 40)
+        lost.set()
+        replies_ = await asyncio.gather(*asked)
+    assert len(a.received) > 12  # more than any budget of retries
+    for reply in replies_:
+        check(reply, usage=False)
 
 
 async def test_where_none_can_continue_the_stream_ends_in_an_error_event():
