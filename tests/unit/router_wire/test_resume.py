@@ -26,9 +26,9 @@ TARGET = Target(backend="local", model="up", max_context_tokens=CONTEXT)
 SAME = ("id", "object", "created", "model")
 
 
-def replicas(*ups, **fields):
+def replicas(*ups, idle=PATIENT["idle"], **fields):
     """Return a table with one local model behind these replicas."""
-    timeouts = {**PATIENT, "idle": 0.3}
+    timeouts = {**PATIENT, "idle": idle}
     local = backend(*(up.url for up in ups), engine="vllm", timeouts=timeouts)
     found = table({"local": local}, **fields)
     found["models"]["m"]["targets"][0]["maxContextTokens"] = CONTEXT
@@ -69,7 +69,8 @@ async def two(*behaviours, **fields):
 
 async def ask(cut, how="reset", model=MODEL, **fields):
     """Ask where the first replica breaks off after `cut` bytes."""
-    async with two(engine(model, cut, how), engine(model)) as (r, received):
+    idle = 0.3 if how == "stall" else PATIENT["idle"]
+    async with two(engine(model, cut, how), engine(model), idle=idle) as (r, received):
         reply = await r.chat(stream=True, temperature=0, **fields)
         return reply, received(), r.metrics.render().decode()
 
