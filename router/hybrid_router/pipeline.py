@@ -32,8 +32,9 @@ from hybrid_router.responses.request import ResponsesCall
 from hybrid_router.telemetry.access import Access
 from hybrid_router.ticker import Ticker
 from hybrid_router.translate.surfaces import has, not_said, reachable
-from hybrid_router.upstream.failover import Failover, Job
+from hybrid_router.upstream.failover import Failover
 from hybrid_router.upstream.failures import Cause
+from hybrid_router.upstream.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,19 +215,12 @@ class Pipeline:
         large = len(body) > PARSE_OFF_LOOP_BYTES
         call = await asyncio.to_thread(read, body) if large else read(body)
         answering.call = call
+        answering.ticket = self._admission.admit(exchange.key_id, call)
         clearance = answering.clearance = await self._gates.judge(answering.table, call.body)
         if clearance.ruling.refused:
             raise ApiError(403, "data_policy", _refusal(clearance.ruling.refused))
-        model = answering.table.models.get(call.model)
-        if model is None:
-            raise ApiError(
-                404,
-                "model_not_found",
-                "this router does not know the model; /v1/models lists those it knows",
-                param="model",
-            )
+        model = _model(answering.table, call)
         answering.model = call.model
-        answering.ticket = self._admission.admit(exchange.key_id, call)
         if call.kind == "count_tokens" and not _counted(answering.table, model):
             answering.reason = Reason.EXPLICIT
             exchange.reply(200, _ESTIMATED, estimated_count(call))
@@ -366,6 +360,19 @@ class Pipeline:
 
 def _refusal(classes: tuple[str, ...]) -> str:
     return f"the data policy refuses requests that hold {', '.join(classes)}"
+
+
+def _model(table: RouteTable, call: Call) -> Model:
+    """Return what the name that the client wrote leads to."""
+    model = table.models.get(call.model)
+    if model is None:
+        raise ApiError(
+            404,
+            "model_not_found",
+            "this router does not know the model; /v1/models lists those it knows",
+            param="model",
+        )
+    return model
 
 
 def _needs(model: Model, call: Call) -> Needs:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.vllm import NAME, engines, hinf_router
 
-pytestmark = pytest.mark.timeout(600)  # two engines start, on cores that others use, too
+pytestmark = pytest.mark.timeout(900)  # two engines start, on cores that others use, too
 
 TOKENS = 64
 QUESTION = {

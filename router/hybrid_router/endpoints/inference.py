@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hybrid_router.pipeline import Pipeline
     from hybrid_router.server.exchange import Exchange
-    from hybrid_router.upstream.failover import Job
+    from hybrid_router.upstream.job import Job
 
 _chat = partial(parse, "chat")
 _completions = partial(parse, "completions")

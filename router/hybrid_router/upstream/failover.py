@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from hybrid_router.core.breaker import Outcome
-from hybrid_router.datapolicy.gate import Clearance, Cleared, WithheldError
+from hybrid_router.datapolicy.gate import Cleared, WithheldError
 from hybrid_router.openai.continuation import continuation, resumable
 from hybrid_router.openai.prefix import prefix
 from hybrid_router.table import Policy
@@ -20,16 +19,17 @@ from hybrid_router.translate.pieces import InexpressibleError
 from hybrid_router.upstream.attempt import Attempt, Clocks, Downstream, Ended, Whole
 from hybrid_router.upstream.budget import RetryBudget
 from hybrid_router.upstream.failures import Cause
+from hybrid_router.upstream.job import Job, Place
 from hybrid_router.upstream.outgoing import located, passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
 from hybrid_router.upstream.resume import Continuation, Resumable, find_boundary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Container
 
     from hybrid_router.discovery.registry import Pool, Registry, Replica
-    from hybrid_router.openai.request import Call, Outgoing
+    from hybrid_router.openai.request import Outgoing
     from hybrid_router.table import Backend, Target
     from hybrid_router.telemetry.metrics import Metrics
     from hybrid_router.ticker import Ticker
@@ -41,78 +41,6 @@ BACKOFF_SECONDS = (0.05, 0.2)
 _AGAIN = frozenset({Cause.CONNECT, Cause.BROKEN, Cause.SERVER_ERROR})
 _OUTCOMES = {Cause.OVERLOADED: Outcome.OVERLOADED, Cause.TOO_LONG: Outcome.CLIENT_ERROR}
 _DEFAULT_DEADLINE = Policy().deadline
-
-
-@dataclass(slots=True)
-class Job:
-    """A request on its way through its attempts.
-
-    Attributes:
-        headers: of the client's request, by lower-case name.
-        clearance: what may be done with the request.
-        alias: the name stands for several targets.
-        delivers: attempts write the answer to the client; else it is left in `last`.
-        prefix: makes the response's own header lines for an attempt.
-        lines: what `prefix` made for the last attempt.
-        began: seconds of the monotonic clock.
-        deadline: moment by which something generated must be there.
-        attempts: made so far.
-        last: how the last attempt ended.
-        target: of the last attempt.
-        failed: backends at which attempts failed.
-        unsaid: what a backend's form could not say, where one was left out for that.
-        withheld: why the data policy kept the request from a backend.
-        at: index of the target that is tried.
-        tried: replicas that have been tried, by URL.
-    """
-
-    call: Call
-    client: Downstream
-    headers: Mapping[bytes, bytes]
-    request_id: str
-    targets: tuple[Target, ...]
-    policy: Policy
-    clearance: Clearance
-    alias: bool
-    delivers: bool
-    prefix: Callable[[Job, Backend, Outgoing], bytes]
-    began: float
-    deadline: float = 0.0
-    attempts: int = 0
-    last: Ended | None = None
-    target: Target | None = None
-    backend: Backend | None = None
-    failed: list[str] = field(default_factory=list)
-    unsaid: str | None = None
-    withheld: str | None = None
-    lines: bytes = b""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    at: int = 0
-    tried: set[str] = field(default_factory=set)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that it will probably take: the prompt and the longest answer, estimated."""
-        return self.call.prompt_tokens + self.call.answer_tokens
-
-    @property
-    def accounted(self) -> int:
-        """Tokens that its attempts have taken so far."""
-        return self.prompt_tokens + self.completion_tokens
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether no further attempt may be made, whatever there is to try."""
-        return self.attempts >= self.policy.attempts or time.monotonic() >= self.deadline
-
-
-class _Place(NamedTuple):
-    """Where an attempt is made."""
-
-    target: Target
-    pool: Pool
-    replica: Replica
 
 
 class Failover:
@@ -169,7 +97,7 @@ class Failover:
             seconds = max(seconds, self._pace(name).limit(timeouts, job.call.answer_tokens))
         job.deadline = job.began + seconds
 
-    def _next(self, job: Job) -> _Place | None:
+    def _next(self, job: Job) -> Place | None:
         """Return the next replica to try: of the same target, while enough attempts are left."""
         now = time.monotonic()
         left = job.policy.attempts - job.attempts
@@ -185,10 +113,10 @@ class Failover:
             if not same:
                 self._budget(target.backend).request(now)
             job.at = index
-            return _Place(target, pool, replica)
+            return Place(target, pool, replica)
         return None
 
-    async def _again(self, job: Job) -> _Place | None:
+    async def _again(self, job: Job) -> Place | None:
         """Return the last replica once more where nothing else is left and that may help."""
         failure = job.last.failure if job.last is not None else None
         target = job.target
@@ -199,7 +127,7 @@ class Failover:
         await asyncio.sleep(random.uniform(*BACKOFF_SECONDS))  # noqa: S311  no secret
         pool = self._registry.pool(target.backend)
         replica = None if job.exhausted else self._pick(job, target, pool, ())
-        return _Place(target, pool, replica) if replica is not None else None
+        return Place(target, pool, replica) if replica is not None else None
 
     def _pick(self, job: Job, target: Target, pool: Pool, tried: Container[str]) -> Replica | None:
         """Return a replica, unless a table that came since the decision forbids its pool."""
@@ -229,7 +157,7 @@ class Failover:
         attempt.pass_on(ended)
         return True
 
-    async def _attempt(self, job: Job, place: _Place) -> Attempt | None:
+    async def _attempt(self, job: Job, place: Place) -> Attempt | None:
         """Make one attempt; None if it could not even begin."""
         target, backend = place.target, place.pool.backend
         job.tried.add(place.replica.url)
@@ -264,7 +192,7 @@ class Failover:
             return None
 
     async def _carry_out(
-        self, job: Job, place: _Place, attempt: Attempt, path: str, body: Cleared
+        self, job: Job, place: Place, attempt: Attempt, path: str, body: Cleared
     ) -> Ended:
         """Send a request, wait for its end, and account for it."""
         call, (target, pool, replica) = job.call, place
@@ -302,7 +230,7 @@ class Failover:
             and resumable(job.call, target)
         )
 
-    async def _continue(self, job: Job, broken: Resumable, place: _Place) -> None:
+    async def _continue(self, job: Job, broken: Resumable, place: Place) -> None:
         """Bring a broken stream to its end by other replicas; else tell the client that it broke.
 
         The deadline bounds the time to the first token, which has been. What bounds this is each
@@ -330,7 +258,7 @@ class Failover:
             broken.abandon()
         self._metrics.resumed(target.backend, continued=complete)
 
-    def _elsewhere(self, job: Job, place: _Place) -> _Place | None:
+    def _elsewhere(self, job: Job, place: Place) -> Place | None:
         """Return another replica of the same backend.
 
         The retry budget has no say: the work is not repeated but goes on, and a node that is lost
@@ -340,7 +268,7 @@ class Failover:
         if pool.backend.trust != "internal":
             return None
         replica = self._pick(job, place.target, pool, {place.replica.url})
-        return _Place(place.target, pool, replica) if replica is not None else None
+        return Place(place.target, pool, replica) if replica is not None else None
 
     def _make(
         self, job: Job, backend: Backend, outgoing: Outgoing, client: Downstream, *, armed: bool

@@ -1,0 +1,88 @@
+"""A request on its way through its attempts, and where an attempt is made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hybrid_router.datapolicy.gate import Clearance
+    from hybrid_router.discovery.registry import Pool, Replica
+    from hybrid_router.openai.request import Call, Outgoing
+    from hybrid_router.table import Backend, Policy, Target
+    from hybrid_router.upstream.attempt import Downstream, Ended
+
+
+@dataclass(slots=True)
+class Job:
+    """A request on its way through its attempts.
+
+    Attributes:
+        headers: of the client's request, by lower-case name.
+        clearance: what may be done with the request.
+        alias: the name stands for several targets.
+        delivers: attempts write the answer to the client; else it is left in `last`.
+        prefix: makes the response's own header lines for an attempt.
+        lines: what `prefix` made for the last attempt.
+        began: seconds of the monotonic clock.
+        deadline: moment by which something generated must be there.
+        attempts: made so far.
+        last: how the last attempt ended.
+        target: of the last attempt.
+        failed: backends at which attempts failed.
+        unsaid: what a backend's form could not say, where one was left out for that.
+        withheld: why the data policy kept the request from a backend.
+        at: index of the target that is tried.
+        tried: replicas that have been tried, by URL.
+    """
+
+    call: Call
+    client: Downstream
+    headers: Mapping[bytes, bytes]
+    request_id: str
+    targets: tuple[Target, ...]
+    policy: Policy
+    clearance: Clearance
+    alias: bool
+    delivers: bool
+    prefix: Callable[[Job, Backend, Outgoing], bytes]
+    began: float
+    deadline: float = 0.0
+    attempts: int = 0
+    last: Ended | None = None
+    target: Target | None = None
+    backend: Backend | None = None
+    failed: list[str] = field(default_factory=list)
+    unsaid: str | None = None
+    withheld: str | None = None
+    lines: bytes = b""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    at: int = 0
+    tried: set[str] = field(default_factory=set)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that it will probably take: the prompt and the longest answer, estimated."""
+        return self.call.prompt_tokens + self.call.answer_tokens
+
+    @property
+    def accounted(self) -> int:
+        """Tokens that its attempts have taken so far."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further attempt may be made, whatever there is to try."""
+        return self.attempts >= self.policy.attempts or time.monotonic() >= self.deadline
+
+
+class Place(NamedTuple):
+    """Where an attempt is made."""
+
+    target: Target
+    pool: Pool
+    replica: Replica
