@@ -179,11 +179,6 @@ STATES: tuple[tuple[str, Observed, Callable[[Observed], Plan]], ...] = (
     ("a router still serves the table before", old_table(), plain),
     ("no router answers", settled(ready={ROUTER: 0}), plain),
     (
-        "a data policy that cannot be kept yet",
-        settled(MINIMAL + "routing: {dataPolicy: {keepLocal: [email]}}"),
-        plain,
-    ),
-    (
         "something is accepted and not acted on yet",
         settled(MINIMAL + 'budgets: [{name: all, period: month, limitUSD: "500"}]'),
         plain,

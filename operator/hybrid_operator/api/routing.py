@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from hybrid_operator.api.base import (
     ATOMIC,
     MAP_BY_NAME,
-    SET,
     USD,
     DNSLabel,
     Duration,
@@ -20,9 +19,7 @@ from hybrid_operator.api.base import (
     Spec,
     rule,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from hybrid_operator.api.datapolicy import DataPolicy
 
 TIME_ZONE = Shape(
     "UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+",
@@ -118,33 +115,6 @@ class Failover(Spec):
     """When a replica is left alone."""
     resume: bool | None = None
     """Whether a local stream whose replica dies goes on at another one. Defaults to true."""
-
-
-def _disjoint(
-    one: str, other: str, lists: Callable[[DataPolicy], tuple[list[str], list[str]]]
-) -> Rule:
-    return rule(
-        f"!has(self.{one}) || !has(self.{other}) || !self.{one}.exists(c, c in self.{other})",
-        f"a class must not be in both {one} and {other}",
-        lambda policy: set.isdisjoint(*map(set, lists(policy))),
-    )
-
-
-class DataPolicy(Spec):
-    """Classes of data with rules of their own; they come before every other decision."""
-
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        _disjoint("keepLocal", "redact", lambda policy: (policy.keep_local, policy.redact)),
-        _disjoint("keepLocal", "refuse", lambda policy: (policy.keep_local, policy.refuse)),
-        _disjoint("redact", "refuse", lambda policy: (policy.redact, policy.refuse)),
-    )
-
-    keep_local: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
-    """Requests with these never leave the cluster."""
-    redact: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
-    """These are replaced before a request leaves the cluster, and restored in the answer."""
-    refuse: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
-    """Requests with these are refused."""
 
 
 class Routing(Spec):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid_operator.cli.main import BadInputError
-from hybrid_router.datapolicy.scanner import BUILT_IN, Scanner
+from hybrid_router.datapolicy.scanner import Scanner
+from hybrid_router.table import GROUPS, TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,14 +30,16 @@ def scan(file: str) -> None:
     FILE is JSON Lines: {"text": "..."} a line in, {"spans": [{"type", "start", "end"}]} a line out;
     offsets are in characters. `group` names the class that a type belongs to besides its own.
     """
-    scanner = Scanner(d.type for d in BUILT_IN)
+    scanner = Scanner(TYPES)
     for text in _texts(file):
         spans = [_shown(span.type, span.start, span.end) for span in scanner.scan(text)]
         click.echo(json.dumps({"spans": spans}))
 
 
 def _shown(type_: str, start: int, end: int) -> dict[str, Any]:
-    return {"type": type_, "start": start, "end": end}
+    shown: dict[str, Any] = {"type": type_, "start": start, "end": end}
+    group = next((name for name, types in GROUPS.items() if type_ in types), None)
+    return shown if group is None else {**shown, "group": group}
 
 
 def _texts(file: str) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,16 +14,19 @@ from hybrid_operator.cli.main import EXIT_NO, BadInputError, file_option, output
 from hybrid_operator.cli.output import emit, table
 from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.classify.prompt import Prompt
+from hybrid_router.core.datapolicy import NOTHING, Ruling
 from hybrid_router.core.decision import (
     NOT_JUDGED,
     Decision,
     Needs,
+    Reason,
     Refused,
     Verdict,
     candidates,
     decide,
     worth_judging,
 )
+from hybrid_router.datapolicy.gate import build
 
 if TYPE_CHECKING:
     from hybrid_router.table import Model, RouteTable, Target
@@ -55,13 +60,28 @@ def _explain(routes: RouteTable, name: str, text: str) -> dict[str, Any]:
     if entry is None:
         known = ", ".join(sorted(routes.models))
         raise BadInputError(f"--model: nobody serves {name!r}; there are {known}")
+    ruling = _ruling(routes, text)
+    if ruling.refused:
+        why = f"the data policy refuses {', '.join(ruling.refused)}"
+        return _answer("refuse", routes, reason=why, classes=ruling.names)
     try:
-        targets = candidates(routes, entry, Needs(tokens=len(text.encode()) // BYTES_PER_TOKEN))
+        needs = Needs(tokens=len(text.encode()) // BYTES_PER_TOKEN)
+        targets = candidates(routes, entry, needs, ruling.kept)
         verdict = _verdict(routes, entry, targets, text)
         decision = decide(routes.policy, targets, routes.backends, verdict, lambda _: True)
     except Refused as refused:
-        return _answer("refuse", routes, reason=refused.message)
-    return _decided(routes, decision, verdict)
+        return _answer("refuse", routes, reason=refused.message, classes=ruling.names)
+    if ruling.kept is not None:
+        decision = replace(decision, reason=Reason.DATA_POLICY)
+    return _decided(routes, decision, verdict) | {"data_classes": list(ruling.names)}
+
+
+def _ruling(routes: RouteTable, text: str) -> Ruling:
+    policy = routes.policy.data
+    if policy is None:
+        return NOTHING
+    body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
+    return build(policy).judge(body).ruling
 
 
 def _verdict(
@@ -88,7 +108,9 @@ def _decided(routes: RouteTable, decision: Decision, verdict: Verdict | None) ->
     )
 
 
-def _answer(decision: str, routes: RouteTable, **known: object) -> dict[str, Any]:
+def _answer(
+    decision: str, routes: RouteTable, classes: tuple[str, ...] = (), **known: object
+) -> dict[str, Any]:
     """Return the stable fields in their order, what is not known as None."""
     confidence = known.get("confidence")
     return {
@@ -102,5 +124,5 @@ def _answer(decision: str, routes: RouteTable, **known: object) -> dict[str, Any
         "classifier": known.get("classifier"),
         "cost_local_usd": None,
         "cost_api_usd": None,
-        "data_classes": [],
+        "data_classes": list(classes),
     }

@@ -167,9 +167,6 @@ def providers_reachable(accounts: Sequence[Account]) -> Condition:
     name = "ProvidersReachable"
     if not accounts:
         return Condition(name, "True", "NoProviders", "no provider is used")
-    cut_off = next((account.cut_off for account in accounts if account.cut_off), None)
-    if cut_off:
-        return _false(name, "KeptLocal", f"no provider is used: {cut_off}")
     failing = [_account_failure(account) for account in accounts if account.failure]
     if failing:
         return _false(name, failing[0].reason, "; ".join(cause.message for cause in failing))

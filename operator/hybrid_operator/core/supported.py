@@ -25,13 +25,6 @@ def not_acted_on(spec: HybridInferenceSpec) -> list[Problem]:
 
 
 def _routing(routing: Routing) -> Iterator[Problem]:
-    policy = routing.data_policy
-    if policy is not None and (policy.keep_local or policy.redact or policy.refuse):
-        # First, for it is what a person must know.
-        message = (
-            "requests cannot be scanned yet, so nothing leaves the cluster: no provider is used"
-        )
-        yield Problem("dataPolicy", message)
     if routing.classifier.type == "cascade":
         yield Problem("classifier.type", "cascade is not there yet; embedded is used")
     if routing.intents:

@@ -14,6 +14,7 @@ from hybrid_operator.core.objects.router_pod import KEYS, key_file
 from hybrid_router.table import (
     Backend,
     Classifier,
+    DataPolicy,
     Model,
     Policy,
     Price,
@@ -28,6 +29,7 @@ from hybrid_router.table import (
 )
 
 if TYPE_CHECKING:
+    from hybrid_operator.api import datapolicy as data
     from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.api.providers import Prices, Provider
     from hybrid_operator.api.resource import HybridInferenceSpec
@@ -92,18 +94,6 @@ def render(context: Context, spec: HybridInferenceSpec) -> Document:
 def kind(provider: Provider) -> str:
     """Return the provider's type; a known name brings its own."""
     return provider.type or provider.name
-
-
-def local_only(spec: HybridInferenceSpec) -> str | None:
-    """Return why nothing may leave the cluster; None where it may.
-
-    A data policy asks for a scan of what leaves. This release has none, so nothing leaves: it
-    fails closed.
-    """
-    policy = spec.routing.data_policy
-    if policy is None or not (policy.keep_local or policy.redact or policy.refuse):
-        return None
-    return "spec.routing.dataPolicy needs a scan of requests that this release does not have"
 
 
 def aliases(spec: HybridInferenceSpec) -> list[Alias]:
@@ -249,7 +239,20 @@ def _policy(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Policy:
         breaker_failures=(breaker.failures if breaker else None) or _DEFAULT.breaker_failures,
         resume=failover is None or failover.resume is not False,
         prefix_affinity=spec.routing.prefix_affinity is not False,
-        local_only=local_only(spec),
+        data=_data(spec.routing.data_policy),
+    )
+
+
+def _data(stated: data.DataPolicy | None) -> DataPolicy | None:
+    """Return what requests are scanned for; None where nothing is."""
+    if stated is None or not (stated.keep_local or stated.redact or stated.refuse):
+        return None
+    return DataPolicy(
+        keep_local=tuple(stated.keep_local),
+        redact=tuple(stated.redact),
+        refuse=tuple(stated.refuse),
+        patterns={each.name: each.pattern for each in stated.patterns},
+        words={each.name: tuple(each.words) for each in stated.words},
     )
 
 

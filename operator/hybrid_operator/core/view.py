@@ -111,8 +111,6 @@ class Account:
     provider: Provider
     namespace: str
     reports: tuple[BackendReport, ...] = ()
-    cut_off: str | None = None
-    """Why nothing may be sent there."""
 
     @property
     def failure(self) -> BackendReport | None:
@@ -129,7 +127,7 @@ class Account:
     def usable(self) -> bool:
         """Whether some router may get an answer from it."""
         good = any(not r.secret_missing and r.up is not False for r in self.reports)
-        return self.cut_off is None and (good or not self.reports)
+        return good or not self.reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +241,9 @@ def _accounts(observed: Observed) -> tuple[Account, ...]:
     spec = observed.spec
     if spec is None:
         return ()
-    cut_off = table.local_only(spec)
     found = []
     for provider in spec.providers:
         name = table.api_backend(provider.name)
         reports = [b for r in observed.reports for b in r.backends if b.backend == name]
-        found.append(Account(provider, observed.owner.namespace, tuple(reports), cut_off))
+        found.append(Account(provider, observed.owner.namespace, tuple(reports)))
     return tuple(found)

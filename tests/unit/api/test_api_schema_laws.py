@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybrid_operator.api import base, models, providers, resource, routing
+from hybrid_operator.api import base, datapolicy, models, providers, resource, routing
 from hybrid_operator.api.base import Shape
 from hybrid_operator.api.crd import crd
 from hybrid_operator.api.read import parse_stored
@@ -17,7 +17,7 @@ from hybrid_operator.api.read import parse_stored
 SPEC = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 SHAPES = {
     value.message: value
-    for module in (base, models, providers, resource, routing)
+    for module in (base, datapolicy, models, providers, resource, routing)
     for value in vars(module).values()
     if isinstance(value, Shape)
 }

@@ -79,7 +79,13 @@ def test_manifests_can_be_applied_by_hand_for_they_name_no_owner_without_uid():
     [
         pytest.param(MINIMAL, EASY, "local", "confident", id="an easy prompt stays local"),
         pytest.param(MINIMAL, HARD, "api", "not-confident", id="a hard prompt goes to the API"),
-        pytest.param(FULL, HARD, "local", "local-only", id="a data policy keeps even that local"),
+        pytest.param(
+            FULL,
+            f"{HARD} Card: 4111 1111 1111 1111",
+            "local",
+            "data-policy",
+            id="a data policy keeps even that local",
+        ),
     ],
 )
 def test_route_says_who_answers_and_why(resource, prompt, decision, reason):

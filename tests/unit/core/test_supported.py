@@ -20,12 +20,7 @@ def model(text: str) -> str:
 CASES = [
     pytest.param(MINIMAL, [], id="nothing in the smallest resource"),
     pytest.param(
-        MINIMAL + "routing: {dataPolicy: {keepLocal: [email]}}",
-        ["spec.routing.dataPolicy"],
-        id="a data policy",
-    ),
-    pytest.param(
-        MINIMAL + "routing: {dataPolicy: {}}", [], id="but not a data policy without classes"
+        MINIMAL + "routing: {dataPolicy: {keepLocal: [email]}}", [], id="a data policy is kept"
     ),
     pytest.param(
         MINIMAL + "routing: {classifier: {type: cascade}}",

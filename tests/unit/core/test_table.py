@@ -11,6 +11,7 @@ from hybrid_operator.core.objects.context import Context
 from hybrid_operator.core.plan import plan
 from hybrid_router.table import (
     Backend,
+    DataPolicy,
     KeyLimits,
     RateLimits,
     RouteTable,
@@ -255,15 +256,23 @@ def test_the_classifier_is(stated, expected):
     assert found.policy.classifier.type == expected
 
 
-@pytest.mark.parametrize("rule", ["keepLocal", "redact", "refuse"])
-def test_a_data_policy_that_cannot_be_kept_lets_nothing_leave(rule):
-    found = render(f"{MINIMAL}routing: {{dataPolicy: {{{rule}: [email]}}}}")
-    assert found.policy.local_only
-    assert "dataPolicy" in found.policy.local_only
+def test_a_data_policy_is_the_tables():
+    found = render(
+        f"{MINIMAL}routing: {{dataPolicy: {{keepLocal: [payment-card, falcon], redact: [email], "
+        "refuse: [staff], patterns: [{name: staff, pattern: 'EMP-[0-9]{6}'}], "
+        "words: [{name: falcon, words: [Project Falcon]}]}}"
+    )
+    assert found.policy.data == DataPolicy(
+        keep_local=("payment-card", "falcon"),
+        redact=("email",),
+        refuse=("staff",),
+        patterns={"staff": "EMP-[0-9]{6}"},
+        words={"falcon": ("Project Falcon",)},
+    )
 
 
-def test_an_empty_data_policy_asks_for_nothing():
-    assert render(MINIMAL + "routing: {dataPolicy: {}}").policy.local_only is None
+def test_an_empty_data_policy_looks_for_nothing():
+    assert render(MINIMAL + "routing: {dataPolicy: {}}").policy.data is None
 
 
 def test_client_keys_are_the_files_of_a_directory():
