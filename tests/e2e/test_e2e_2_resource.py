@@ -17,6 +17,7 @@ def test_kubectl_get_shows_ready_models_replicas_endpoint_and_age(starting):
 
 
 def test_a_missing_secret_is_a_condition_and_goes_when_it_appears(make):
+    stack.kubectl("delete", "secret", "openai-key", "--ignore-not-found")
     reference = {"secretKeyRef": {"name": "openai-key", "key": "api-key"}}
     make("late", {"providers": [stack.provider("ok", apiKey=reference)], "router": {"replicas": 1}})
 
