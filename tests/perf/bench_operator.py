@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -20,6 +21,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
@@ -27,6 +29,7 @@ from urllib.request import urlopen
 import httpx2 as httpx
 
 from hybrid_operator.kube.client import Kube
+from hybrid_operator.kube.errors import AlreadyExists
 from hybrid_operator.kube.kinds import RESOURCE
 from tests.perf import fleet
 from tests.perf.api_server import ApiServer, free_port
@@ -168,7 +171,9 @@ class Bench:
 
         async def create(number: int) -> None:
             async with slots:
-                await self._kube.create(RESOURCE, fleet.resource(number), manager="bench")
+                make = partial(self._kube.create, RESOURCE, fleet.resource(number))
+                with contextlib.suppress(AlreadyExists):
+                    await fleet.insist(partial(make, manager="bench"))
 
         async with asyncio.TaskGroup() as group:
             for number in range(count):

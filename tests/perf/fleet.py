@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hybrid_operator.kube.errors import AlreadyExists, Conflict, NotFound
+from hybrid_operator.kube.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from hybrid_operator.kube.kinds import CHILDREN, POD, RESOURCE, Key, key_of
 from hybrid_operator.kube.watch import Follower
 from hybrid_router.table import content_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from hybrid_operator.kube.client import Kube
     from hybrid_operator.kube.kinds import Kind
 
 Object = dict[str, Any]
+T = TypeVar("T")
 
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
@@ -98,8 +100,8 @@ class Fleet:
         while True:
             deployment = await self._todo.get()
             try:
-                await self._pods(deployment)
-                await self._ready(deployment)
+                await insist(partial(self._pods, deployment))
+                await insist(partial(self._ready, deployment))
             except (Conflict, NotFound):
                 continue
 
@@ -173,6 +175,15 @@ class _Scraped(asyncio.Protocol):
             body = self._fleet.metrics(self._transport.get_extra_info("sockname")[0])
             head = f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n"
             self._transport.write(head.encode() + b"\r\n" + body)
+
+
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Call again while a busy API server does not answer in time."""
+    while True:
+        try:
+            return await call()
+        except Unavailable:
+            await asyncio.sleep(1.0)
 
 
 def resource(number: int, threshold: str = "0.85") -> Object:
