@@ -6,9 +6,11 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from hybrid_operator.core.state import Settings
+import msgspec
+
+from hybrid_operator.core.state import Pool, Settings, Share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +22,8 @@ VARIABLES: Mapping[str, str] = {
     "HINF_ENGINE_IMAGES": 'the same by accelerator type: {"cpu": "example.com/vllm-cpu:0.32"}',
     "HINF_IMAGE_PULL_SECRETS": "names of image pull Secrets, separated by commas",
     "HINF_PRIORITY_CLASS": "priority class of all pods",
+    "HINF_GPU_PRICES": 'USD per hour of a GPU by accelerator type: {"a10g": "1.00"}',
+    "HINF_POOL": 'GPUs to share: {"gpus": {"a10g": 8}, "namespaces": {"ml": {"weight": 2}}}',
     "HINF_WATCH_NAMESPACES": "namespaces to look after, separated by commas; default: all",
     "HINF_POD_NAME": "name of this pod, part of its identity in the Lease",
     "HINF_POD_NAMESPACE": "namespace of the Lease; default: that of the credentials",
@@ -76,6 +80,8 @@ def from_environment(environment: Mapping[str, str], hostname: str) -> OperatorS
             engine_images=_images(given),
             image_pull_secrets=_names(given, "HINF_IMAGE_PULL_SECRETS"),
             priority_class=given.get("HINF_PRIORITY_CLASS"),
+            gpu_prices=_prices(given),
+            pool=_pool(given),
         ),
         namespaces=tuple(dict.fromkeys(namespaces)),
         identity=f"{given.get('HINF_POD_NAME', hostname)}_{secrets.token_hex(4)}",
@@ -94,6 +100,35 @@ def _pull_policy(given: Mapping[str, str]) -> str | None:
             f"HINF_ROUTER_PULL_POLICY is {policy!r}; it must be Always, IfNotPresent or Never"
         )
     return policy
+
+
+class _Namespace(msgspec.Struct, forbid_unknown_fields=True):
+    priority: int = 0
+    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+
+
+class _Pool(msgspec.Struct, forbid_unknown_fields=True):
+    gpus: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
+    namespaces: dict[str, _Namespace] = {}
+
+
+def _pool(given: Mapping[str, str]) -> Pool:
+    try:
+        found = msgspec.json.decode(given.get("HINF_POOL", "{}"), type=_Pool)
+    except msgspec.MsgspecError as error:
+        raise SettingsError(f"HINF_POOL is not a pool of GPUs: {error}") from None
+    shares = {name: Share(each.priority, each.weight) for name, each in found.namespaces.items()}
+    return Pool(found.gpus, shares)
+
+
+def _prices(given: Mapping[str, str]) -> dict[str, str]:
+    amount = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+([.][0-9]+)?$")]
+    try:
+        return msgspec.json.decode(given.get("HINF_GPU_PRICES", "{}"), type=dict[str, amount])
+    except msgspec.MsgspecError as error:
+        raise SettingsError(
+            f'HINF_GPU_PRICES must be USD by accelerator type, such as {{"a10g": "1.00"}}: {error}'
+        ) from None
 
 
 def _images(given: Mapping[str, str]) -> dict[str, str]:

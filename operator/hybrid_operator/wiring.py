@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hybrid_operator import handlers
+from hybrid_operator.control import autoscaler
+from hybrid_operator.control.autoscaler import Autoscaler
 from hybrid_operator.control.cache import Children, Resources
 from hybrid_operator.control.leader import Elector
 from hybrid_operator.control.nodes import NodeLook
@@ -25,6 +27,7 @@ from hybrid_operator.kube.kinds import CHILDREN, MANAGED_BY_LABEL, POD, RESOURCE
 from hybrid_operator.kube.lease import NAME, LeaseStore
 from hybrid_operator.kube.watch import Follower
 from hybrid_operator.kube.writer import Writer
+from hybrid_operator.metrics.gather import Gatherer
 from hybrid_operator.metrics.own import OwnMetrics
 from hybrid_operator.metrics.scrape import Scraper
 
@@ -86,6 +89,12 @@ class Operator:
         self._children = Children(self._family_changed)
         self._scraper = Scraper(self._resources, self._children, fetch, self._workers.add, _now)
         self._nodes = NodeLook(kube, self._children, self._all)
+        self._autoscaler = Autoscaler(
+            autoscaler.World(self._resources, self._children, settings.platform, Gatherer(fetch)),
+            autoscaler.Hands(writer, Recorder(writer, _now, NAME), self._metrics.scaling),
+            self._workers.add,
+            _now,
+        )
         self._reconciler = Reconciler(
             World(
                 self._resources,
@@ -93,6 +102,7 @@ class Operator:
                 self._scraper,
                 settings.platform,
                 lambda: self._nodes.nodes,
+                self._autoscaler.status,
             ),
             Hands(kube, writer, Recorder(writer, _now, NAME), self._metrics),
             plan,
@@ -134,6 +144,7 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._scraper.run(), name="scrape routers")
             group.create_task(self._nodes.run(), name="look at nodes")
+            group.create_task(self._autoscaler.run(), name="autoscaling")
             group.create_task(self._workers.run(), name="reconcile")
 
     async def _reconcile(self, key: Key) -> Result:

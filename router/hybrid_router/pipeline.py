@@ -334,6 +334,7 @@ class Pipeline:
             source = "local" if backend.trust == "internal" else "api"
         reason = str(answering.reason)
         self.metrics.request(answering.surface, answering.model, source, reason, status, seconds)
+        self.metrics.diverted.note(answering, source, status)
         if self._log is None:
             return
         decision = answering.decision

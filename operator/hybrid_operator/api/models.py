@@ -204,6 +204,34 @@ class LoRA(Spec):
     """Where the adapter comes from."""
 
 
+class Objectives(Spec):
+    """What answers must be like, for nine requests of ten."""
+
+    ttft: Duration | None = None
+    """Time to the first token, such as 2s."""
+    itl: Duration | None = None
+    """Time between two tokens, such as 100ms."""
+
+
+TIME_OF_DAY = Shape("([01][0-9]|2[0-3]):[0-5][0-9]", 'must be a time of the day such as "08:30"')
+
+
+class Period(Spec):
+    """A time of the week with a least number of replicas of its own."""
+
+    days: Annotated[
+        list[Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]],
+        Field(max_length=7, json_schema_extra=SET),
+    ] = []
+    """Days on which it begins. Defaults to all."""
+    begin: Annotated[str, Field(max_length=5), TIME_OF_DAY]
+    """Time of the day in UTC, such as "08:00"."""
+    end: Annotated[str, Field(max_length=5), TIME_OF_DAY]
+    """Time of the day in UTC at which it ends; not after begin: on the next day."""
+    min: Annotated[int, Field(ge=1, le=1000)]
+    """Fewest replicas meanwhile."""
+
+
 class Scaling(Spec):
     """How many replicas there are."""
 
@@ -230,7 +258,14 @@ class Scaling(Spec):
     target_utilization: Fraction | None = None
     """Share of a replica's measured token throughput to plan for. Defaults to "0.85"."""
     idle_after: Duration | None = None
-    """Time without a request after which a model with min 0 sleeps. Defaults to 15m."""
+    """Time without a request after which a model with min 0 sleeps. Defaults to 15m; where the
+    prices of GPU and API are stated, to when it no longer earns its cost."""
+    objectives: Objectives | None = None
+    """What answers must be like; where they are not, replicas are added."""
+    schedule: Annotated[list[Period], Field(max_length=8, json_schema_extra=ATOMIC)] = []
+    """Times of the week with a least number of replicas of their own."""
+    forecast: bool | None = None
+    """Whether demand at the same time of earlier days counts. Defaults to false."""
 
 
 class Cost(Spec):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hybrid_operator.api.base import MAP_BY_NAME, Spec
+from hybrid_operator.api.base import ATOMIC, MAP_BY_NAME, Spec
 
 CONDITIONS: dict[str, object] = {
     "x-kubernetes-list-type": "map",
@@ -26,7 +26,7 @@ class Condition(Spec):
     """Whether it holds."""
     reason: Annotated[str, Field(max_length=64)]
     """One word for programs."""
-    message: Annotated[str, Field(max_length=1024)] = ""
+    message: Annotated[str, Field(max_length=640)] = ""
     """A sentence for people: what is so and what to do."""
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     """When status last changed."""
@@ -50,6 +50,23 @@ class MemoryStatus(Spec):
     """Requests of that length that fit at once."""
 
 
+class ScalingStatus(Spec):
+    """What autoscaling decided about one model, and what it knows of a replica."""
+
+    recommended: int
+    """Replicas that it wants, or would set in mode Recommend."""
+    reason: Annotated[str, Field(max_length=12)]
+    """Why, in one word; the docs have them all."""
+    prefill_tokens_per_second: int | None = None
+    """Prompt tokens that one replica computes per second when it does nothing else, as learnt."""
+    decode_tokens_per_second: int | None = None
+    """Tokens that one replica generates per second when it does nothing else, as learnt."""
+    decisions: Annotated[
+        list[Annotated[str, Field(max_length=40)]], Field(max_length=10, json_schema_extra=ATOMIC)
+    ] = []
+    """The last changes, the newest first: when, from how many to how many replicas, and why."""
+
+
 class ModelStatus(Spec):
     """One local model."""
 
@@ -61,10 +78,12 @@ class ModelStatus(Spec):
     """Replicas that answer."""
     version: Annotated[str, Field(max_length=16)] | None = None
     """vLLM release whose arguments were rendered."""
-    image: Annotated[str, Field(max_length=512)] | None = None
-    """Container image of the engine."""
+    image: Annotated[str, Field(max_length=160)] | None = None
+    """Container image of the engine, cut where it is longer."""
     memory: MemoryStatus | None = None
     """Memory of each of its GPUs; missing where too little is known."""
+    scaling: ScalingStatus | None = None
+    """What autoscaling decided; missing where replicas are not the operator's to choose."""
 
 
 class RoutingStatus(Spec):

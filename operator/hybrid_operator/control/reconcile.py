@@ -64,6 +64,8 @@ class World:
     scraper: Scraper
     settings: Settings
     nodes: Callable[[], Nodes] = Nodes
+    scaling: Callable[[Key], Mapping[str, Mapping[str, Any]] | None] = lambda _: None
+    """What autoscaling tells of a resource's models; None before it has looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +289,7 @@ class Reconciler:
             for name, value in plan.status.items()
             if name not in status.FIGURES and value is not None
         }
+        status.add_scaling(planned, seen.status, self._world.scaling(key))
         counts = self._world.scraper.counts(key)
         if counts is not None:
             total = counts.local + counts.api

@@ -21,7 +21,7 @@ FIGURES = frozenset({"routing"})
 """Members of the status that are figures."""
 MOVED = 0.05
 FIGURES_SECONDS = 60.0
-MAX_MESSAGE = 1024
+MAX_MESSAGE = 640
 """Longest message of a condition, as the CRD has it."""
 
 
@@ -110,6 +110,22 @@ def with_failure(
         "observedGeneration": generation,
     }
     return dict(status) | {"observedGeneration": generation, "conditions": [*kept, condition]}
+
+
+def add_scaling(
+    planned: dict[str, Any],
+    live: Mapping[str, Any],
+    told: Mapping[str, Mapping[str, Any]] | None,
+) -> None:
+    """Add what autoscaling tells to the models of `planned`; None: it tells what it told."""
+    if told is None:
+        models = live.get("models") or ()
+        told = {each["name"]: each["scaling"] for each in models if each.get("scaling")}
+    if told:
+        planned["models"] = [
+            each | {"scaling": told[each["name"]]} if each["name"] in told else each
+            for each in planned.get("models") or ()
+        ]
 
 
 def _without_figures(status: Mapping[str, Any]) -> dict[str, Any]:

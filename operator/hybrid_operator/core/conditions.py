@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hybrid_operator.core.state import Nodes, Observed
     from hybrid_operator.core.view import Account, Routers, View
 
-MAX_MESSAGE = 1024
+MAX_MESSAGE = 640
 """Characters of a message, as the CRD has it."""
 _NAMED = 5
 """Problems that a message names before it counts the rest."""

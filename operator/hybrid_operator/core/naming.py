@@ -19,6 +19,9 @@ MANAGER = "hybridinference"
 """Field manager of everything that the operator writes, and value of
 `app.kubernetes.io/managed-by`."""
 
+AUTOSCALER = f"{MANAGER}-autoscaler"
+"""Field manager of what autoscaling writes: `spec.replicas`, through the scale subresource."""
+
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 MODEL_LABEL = f"{GROUP}/model"

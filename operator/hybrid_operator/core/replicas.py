@@ -48,10 +48,38 @@ def current(live: Object) -> int | None:
     return replicas if isinstance(replicas, int) else None
 
 
+SCALERS = frozenset({"kube-controller-manager", "keda-operator"})
+"""Field managers of other autoscalers, HPAs among them."""
+
+
+def owned_by_autoscaler(live: Object) -> bool:
+    """Whether the operator's own autoscaler owns `spec.replicas`."""
+    return any(entry.get("manager") == naming.AUTOSCALER for entry in _owners(live))
+
+
+def other_scaler(live: Object) -> str | None:
+    """Return who else scales the Deployment by itself; two must not, so we leave it alone."""
+    return next(
+        (
+            str(entry.get("manager"))
+            for entry in _owners(live)
+            if entry.get("subresource") == "scale" and entry.get("manager") in SCALERS
+        ),
+        None,
+    )
+
+
+def _owners(live: Object) -> list[Object]:
+    return [
+        entry
+        for entry in live.get("metadata", {}).get("managedFields", ())
+        if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+    ]
+
+
 def has_other_owner(live: Object) -> bool:
     """Whether a field manager that is not our main one owns `spec.replicas`."""
     return any(
         entry.get("manager") != naming.MANAGER or entry.get("subresource") == "scale"
-        for entry in live.get("metadata", {}).get("managedFields", ())
-        if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+        for entry in _owners(live)
     )

@@ -42,6 +42,24 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What a namespace's models are worth beside others'."""
+
+    priority: int = 0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The GPUs that models share: how many there are by accelerator type, and who goes first."""
+
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    """A type that is missing is unbounded."""
+    shares: Mapping[str, Share] = field(default_factory=dict)
+    """By namespace."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the platform chose when it installed the operator (chart values, by environment)."""
 
@@ -53,6 +71,9 @@ class Settings:
     """The same by accelerator type (`cpu`)."""
     image_pull_secrets: tuple[str, ...] = ()
     priority_class: str | None = None
+    gpu_prices: Mapping[str, str] = field(default_factory=dict)
+    """USD per hour of a GPU, by accelerator type, where a model states none."""
+    pool: Pool = field(default_factory=Pool)
 
 
 @dataclass(frozen=True, slots=True)

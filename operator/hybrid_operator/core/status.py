@@ -29,6 +29,8 @@ _TOLD = (
 _TOLD_WHEN_BAD = ("Valid", "Supported", "UpdateAvailable")
 _MAX_EVENT = 1000
 """Characters; the API server takes 1024."""
+_MAX_IMAGE = 160
+"""Characters, as the CRD has it."""
 _MAX_VERSION = 16
 """Characters, as the CRD has it; no release of vLLM needs more."""
 
@@ -120,7 +122,7 @@ def _model(engine: Engine, fit: Fit | None) -> dict[str, Any]:
         "replicas": engine.wanted,
         "readyReplicas": engine.ready,
         "version": engine.version and engine.version[:_MAX_VERSION],
-        "image": engine.image,
+        "image": engine.image and engine.image[:_MAX_IMAGE],
         "memory": _memory(fit) if fit is not None else None,
     }
     return {key: value for key, value in facts.items() if value is not None}

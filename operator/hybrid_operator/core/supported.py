@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_operator.api.base import Problem
-from hybrid_operator.core import replicas
+from hybrid_operator.core.scaling import intent as scaling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,22 +39,9 @@ def _budgets(spec: HybridInferenceSpec) -> Iterator[Problem]:
 def _model(model: ModelSpec) -> Iterator[Problem]:
     if model.loras:
         yield Problem("loras", "adapters are not loaded yet; requests for them get 404")
-    if model.cost and model.cost.gpu_hour_usd is not None:
+    if model.cost and model.cost.gpu_hour_usd is not None and not scaling.decides(model):
         yield Problem("cost", "costs are not computed yet")
     if model.cache and model.cache.node_path:
         yield Problem(
             "cache.nodePath", "host paths are not mounted yet; the pod's own disk is used"
-        )
-    yield from _scaling(model)
-
-
-def _scaling(model: ModelSpec) -> Iterator[Problem]:
-    scaling = model.scaling
-    if scaling is None or scaling.mode == "External":
-        return
-    lowest = replicas.initial(scaling)
-    if replicas.upper(scaling) > lowest or scaling.target_utilization or scaling.idle_after:
-        by_hand = "kubectl scale works, and so does scaling.mode External with an HPA"
-        yield Problem(
-            "scaling", f"replicas do not follow the load yet and stay at {lowest}; {by_hand}"
         )

@@ -187,6 +187,16 @@ class Kube:
         """
         return await self._apply(kind, obj, "status", {"fieldManager": manager, "force": "true"})
 
+    async def scale(self, kind: Kind, key: Key, replicas: int, *, manager: str) -> None:
+        """Set `spec.replicas` through the scale subresource, and own it from now on."""
+        obj = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "spec": {"replicas": replicas},
+        }
+        await self._apply(kind, obj, "scale", {"fieldManager": manager, "force": "true"})
+
     async def create(self, kind: Kind, obj: Mapping[str, Any], *, manager: str) -> Object:
         """Create an object that must not exist yet (else `AlreadyExists`)."""
         namespace = obj["metadata"]["namespace"]

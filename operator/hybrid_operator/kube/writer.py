@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from hybrid_operator.core.naming import AUTOSCALER
 from hybrid_operator.kube.errors import Invalid, NotFound
-from hybrid_operator.kube.kinds import CHILDREN, EVENT, RESOURCE, Key, Kind, key_of
+from hybrid_operator.kube.kinds import CHILDREN, DEPLOYMENT, EVENT, POD, RESOURCE, Key, Kind, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hybrid_operator.kube.client import Kube, Object
+
+
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+"""By this annotation a ReplicaSet chooses which pods go first: those of the lowest cost."""
 
 
 class NotLeading(Exception):  # noqa: N818  a state to unwind from, not a fault
@@ -94,6 +99,18 @@ class Writer:
             "status": status,
         }
         return await self._kube.apply_status(RESOURCE, obj, manager=f"{self._manager}-status")
+
+    async def scale(self, key: Key, replicas: int) -> None:
+        """Set a Deployment's replicas, under the autoscaler's own field manager."""
+        self._permit(DEPLOYMENT, "scale")
+        await self._kube.scale(DEPLOYMENT, key, replicas, manager=AUTOSCALER)
+
+    async def deletion_cost(self, key: Key, cost: int) -> None:
+        """Say how much is lost with a pod; that it is gone already is as good."""
+        self._permit(POD, "patch")
+        patch = {"metadata": {"annotations": {DELETION_COST: str(cost)}}}
+        with contextlib.suppress(NotFound):
+            await self._kube.merge(POD, key, patch, manager=AUTOSCALER)
 
     async def create_event(self, event: Mapping[str, Any]) -> None:
         """Create an event (`AlreadyExists` when one of that name is there)."""

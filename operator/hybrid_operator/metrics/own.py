@@ -14,6 +14,8 @@ from prometheus_client import (
     start_http_server,
 )
 
+from hybrid_operator.metrics.scaling import ScalingMetrics
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -49,6 +51,7 @@ class OwnMetrics:
             "Resources that wait for a reconciliation, those for a later time included.",
             registry=registry,
         )
+        self.scaling = ScalingMetrics(registry)
         self._leader = Gauge(
             "hinf_operator_leader", "1 while this process leads, else 0.", registry=registry
         )

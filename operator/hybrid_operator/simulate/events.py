@@ -1,8 +1,8 @@
 """The discrete event simulator: engines that queue, cold starts that vary, an API with latency.
 
-The router sends a request to the ready engine with the least work, and to the API when that engine
-would make it wait for longer than `SPILL_SECONDS`, or none is ready. A replica that goes takes no
-new request and ends when its last one has.
+The router sends a request to the less busy of two engines drawn at random, as the real one does,
+and to the API when that one would make it wait for longer than `SPILL_SECONDS`, or none is ready. A
+replica that goes takes no new request and ends when its last one has.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Simulation:
     _good: int = 0
     _requests: int = 0
     _now: float = 0.0
+    _ready: list[Engine] = field(default_factory=list)
     _period: _Period = field(default_factory=_Period)
     _slots: float = field(init=False)
 
@@ -86,18 +87,22 @@ class Simulation:
         return result
 
     def _arrive(self, request: Request) -> None:
-        self._pass(request.at)
         work = self.setting.work(request.prompt, request.generated)
         usd = self.setting.api_usd(request.prompt, request.generated)
         self._period.work += work
         self._period.usd += usd
         self._period.tokens += request.prompt + request.generated
-        ready = [each for each in self.engines if each.ready_at <= request.at]
-        best = min(ready, key=lambda each: each.backlog, default=None)
+        best = self._choose(request.at)
         if best is None or best.wait_seconds() > SPILL_SECONDS:
             self._to_api(request, usd)
         else:
             best.add(Job(request.at, request.prompt, request.generated))
+
+    def _choose(self, at: float) -> Engine | None:
+        drawn = self._draw.sample(self._ready, min(2, len(self._ready)))
+        for engine in drawn:
+            engine.advance(at)
+        return min(drawn, key=lambda each: each.backlog, default=None)
 
     def _to_api(self, request: Request, usd: float) -> None:
         slower = self._draw.lognormvariate(0, SPREAD)
@@ -133,6 +138,7 @@ class Simulation:
         wanted = min(max(self.scaler.replicas(seen), 0), self.setting.most)
         self.result.schedule.append(wanted)
         self._scale(wanted, at)
+        self._ready = [each for each in self.engines if each.ready_at <= at]
 
     def _scale(self, wanted: int, at: float) -> None:
         while len(self.engines) > wanted:

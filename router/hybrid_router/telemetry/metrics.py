@@ -16,6 +16,7 @@ from prometheus_client import (
 )
 
 from hybrid_router.core.breaker import Outcome
+from hybrid_router.telemetry.diverted import Diverted
 from hybrid_router.telemetry.series import Count, Counter, Distribution, Histogram
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Metrics:
             SECONDS,
             registry=own,
         )
+        self.diverted = Diverted(own)
         self._state = _State(own)
         self._models: frozenset[str] = frozenset()
         self._request_children: dict[tuple[str, str, str, str, int], Count] = {}

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from hybrid_operator.api.status import HybridInferenceStatus
+from hybrid_operator.core.conditions import MAX_MESSAGE
 from hybrid_operator.core.plan import plan
 from tests.support.golden import GOLDEN, ROOT, check_file
 from tests.support.health import argo_cd, kstatus
@@ -145,7 +146,7 @@ def test_of_many_names_only_as_many_are_said_as_there_is_room_for():
         {"name": f"{number:02}" + "x" * 120, "local": ["llama-3-8b"]} for number in range(16)
     ]
     seen = settled(MINIMAL + yaml.safe_dump({"routing": {"aliases": aliases}}))
-    assert len(_conditions(plain(seen).status)["Ready"]["message"]) == 1024
+    assert len(_conditions(plain(seen).status)["Ready"]["message"]) == MAX_MESSAGE
 
 
 def test_a_release_of_vllm_that_nobody_made_breaks_nothing():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_operator.core.scaling.arbitrate import Demand, Pool, arbitrate
+from hybrid_operator.core.scaling.arbitrate import Demand, arbitrate
 from hybrid_operator.core.scaling.capacity import Capacity, learn, seeded
 
 SEED = seeded(8000.0, 1000.0)
@@ -89,7 +89,7 @@ SHARED = [
 
 @pytest.mark.parametrize(("demands", "gpus", "granted"), SHARED)
 def test_gpus_are_shared(demands, gpus, granted):
-    assert arbitrate(tuple(demands), Pool(gpus)) == granted
+    assert arbitrate(tuple(demands), gpus) == granted
 
 
 @given(
@@ -104,6 +104,6 @@ def test_no_pool_is_overdrawn_and_nobody_gets_more_than_it_wants(rows, size):
         model(str(i), wanted, gpus=gpus, least=least, priority=priority)
         for i, (gpus, wanted, least, priority) in enumerate(rows)
     )
-    granted = arbitrate(demands, Pool({"a10g": size}))
+    granted = arbitrate(demands, {"a10g": size})
     assert sum(granted[each.key] * each.gpus for each in demands) <= size
     assert all(granted[each.key] <= each.wanted for each in demands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ class Demand:
     key: str
     """Of the model, unique: `namespace/resource/model`."""
     gpu: str
-    """Type of its GPUs, a key of `Pool.gpus`."""
+    """Type of its GPUs, a key of the pool."""
     gpus: int
     """Of one replica."""
     least: int
@@ -28,22 +28,16 @@ class Demand:
     """Share among models of one priority."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """How many GPUs there are by type; a type that is missing is unbounded."""
-
-    gpus: Mapping[str, int] = field(default_factory=dict)
-
-
-def arbitrate(demands: tuple[Demand, ...], pool: Pool) -> dict[str, int]:
+def arbitrate(demands: tuple[Demand, ...], pool: Mapping[str, int]) -> dict[str, int]:
     """Return the replicas that each model may have; never more than it wants.
 
+    `pool` has the number of GPUs by type; a type that is missing is unbounded.
     Within a priority, each model's `least` comes first, then one replica at a time to the model
     with the fewest GPUs for its weight. Of two that are equal, the one that has the replica
     already keeps it, so that a shortage moves nothing to and fro.
     """
     granted = dict.fromkeys((each.key for each in demands), 0)
-    left = dict(pool.gpus)
+    left = dict(pool)
     for priority in sorted({each.priority for each in demands}, reverse=True):
         group = [each for each in demands if each.priority == priority]
         for least in (True, False):

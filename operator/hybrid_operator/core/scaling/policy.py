@@ -170,7 +170,7 @@ def _known(wish: _Wish, window: Window, sample: Sample, policy: Policy) -> _Wish
     if wish.replicas >= current:
         return wish
     if not sample.complete:
-        return _Wish(current, "NoMetrics", "an engine or every router does not tell; held")
+        return _Wish(current, "NoMetrics", "an engine or a router does not tell; held")
     if wish.reason in ("CostGuard", "Price") and window.seconds < LEARNING_SECONDS:
         seen = f"{window.seconds:.0f} of {LEARNING_SECONDS:.0f} s"
         why = f"{seen} were seen before the price may decide"

@@ -56,7 +56,7 @@ class Sample:
     itl_seconds: float | None = None
     """Time between tokens, at the same percentile."""
     complete: bool = True
-    """Whether every ready engine and some router told. If not, nothing is scaled down."""
+    """Whether every ready engine and router told. If not, nothing is scaled down."""
 
 
 @dataclass(frozen=True, slots=True)

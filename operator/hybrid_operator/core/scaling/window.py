@@ -70,6 +70,9 @@ class Window:
     """By quarter of an hour, UTC; empty without forecast."""
 
 
+NOTHING_SEEN = Window()
+
+
 def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Window:
     """Return the window after a sample.
 

@@ -1,0 +1,359 @@
+"""The autoscaling loop: ask engines and routers, decide for every model, share the GPUs, write.
+
+It owns `spec.replicas` of the models that it decides on, by a field manager of its own through the
+scale subresource; the main loop leaves the field alone from then on (`core.replicas`). It takes
+the field over with the number that stands there, so that the handover changes nothing, and does
+not take it from another autoscaler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hybrid_operator.control import observe
+from hybrid_operator.control.cache import family_of
+from hybrid_operator.control.scaled import Scaled, restored
+from hybrid_operator.core import naming, replicas
+from hybrid_operator.core.engine import intent as engine_intent
+from hybrid_operator.core.engine.defaults import CURRENT
+from hybrid_operator.core.engine.fit import fit
+from hybrid_operator.core.plan import PAUSED
+from hybrid_operator.core.scaling import intent
+from hybrid_operator.core.scaling.arbitrate import Demand, arbitrate
+from hybrid_operator.core.scaling.policy import decide
+from hybrid_operator.core.scaling.window import observe as take
+from hybrid_operator.core.scaling.window import remember
+from hybrid_operator.core.state import Event, Ref
+from hybrid_operator.kube.errors import KubeError, NotFound
+from hybrid_operator.kube.kinds import Key
+from hybrid_operator.kube.writer import DELETION_COST
+from hybrid_operator.metrics.diverted import NOTHING
+from hybrid_operator.metrics.load import Price, Seen, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from hybrid_operator.api.models import ModelSpec
+    from hybrid_operator.control.cache import Children, Resources
+    from hybrid_operator.core.scaling.capacity import Capacity
+    from hybrid_operator.core.scaling.types import Decision, Policy
+    from hybrid_operator.core.state import Object, Owner, Settings
+    from hybrid_operator.kube.events import Recorder
+    from hybrid_operator.kube.writer import Writer
+    from hybrid_operator.metrics.gather import Engine, Gatherer, Round
+    from hybrid_operator.metrics.scaling import ScalingMetrics
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 3.0
+"""Between two looks, or as long as one takes: the loop uses at most half of its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the loop reads."""
+
+    resources: Resources
+    children: Children
+    settings: Settings
+    gatherer: Gatherer
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the loop writes with."""
+
+    writer: Writer
+    recorder: Recorder
+    metrics: ScalingMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What the resource says of one model, computed once for each generation."""
+
+    spec: ModelSpec
+    policy: Policy
+    price: Price | None
+    seed: Capacity
+    recommends: bool
+    """Whether nothing is written."""
+    decides: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One model's decision of this round, before the GPUs are shared."""
+
+    owner: Owner
+    model: _Model
+    scaled: Scaled
+    live: Object
+    current: int
+    decision: Decision
+    engines: Sequence[Engine]
+
+    @property
+    def key(self) -> str:
+        """Unique among all models."""
+        return f"{self.owner.namespace}/{self.owner.name}/{self.model.spec.name}"
+
+
+class Autoscaler:
+    """Decides on the replicas of all models, one round after another."""
+
+    def __init__(
+        self,
+        world: World,
+        hands: Hands,
+        changed: Callable[[Key], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        """Decide on nothing yet.
+
+        Args:
+            world: What is read.
+            hands: What is written with.
+            changed: Called with the key of a resource whose status should tell something new.
+            now: The wall clock, for schedules and for what people read.
+        """
+        self._world = world
+        self._hands = hands
+        self._changed = changed
+        self._now = now
+        self._parsed: dict[Key, tuple[tuple[str, int], list[_Model]]] = {}
+        self._scaled: dict[Key, dict[str, Scaled]] = {}
+        self._warned: dict[str, str] = {}
+
+    def status(self, key: Key) -> Mapping[str, Mapping[str, Any]] | None:
+        """Return `status.models[].scaling` by model; None before the resource was looked at."""
+        known = self._scaled.get(key)
+        if known is None:
+            return None
+        found = {name: scaled.status() for name, scaled in known.items()}
+        return {name: each for name, each in found.items() if each is not None}
+
+    async def run(self) -> None:
+        """Look until cancelled. What was known before is forgotten: it starts from the status."""
+        self._scaled.clear()
+        while True:
+            began = _clock()
+            await self.look()
+            took = _clock() - began
+            self._hands.metrics.looked(took)
+            await asyncio.sleep(max(TICK_SECONDS - took, took, 0.1))
+
+    async def look(self) -> None:
+        """Look once at every model that is the operator's to decide on."""
+        keys = [key for key in self._world.resources if self._models(key)]
+        for key in self._scaled.keys() - set(keys):
+            self._hands.metrics.forget(key.namespace, key.name, list(self._scaled.pop(key)))
+        rounds = await asyncio.gather(*(self._ask(key) for key in keys))
+        uids = {
+            pod["metadata"]["uid"]
+            for key in keys
+            for pod in self._world.children.pods(family_of(key))
+        }
+        self._world.gatherer.keep(uids)
+        wanted = [
+            each for key, told in zip(keys, rounds, strict=True) for each in self._decide(key, told)
+        ]
+        granted = self._share(wanted)
+        for each in wanted:
+            try:
+                await self._carry_out(each, granted[each.key])
+            except KubeError as error:
+                log.warning("%s: %s; trying again", each.key, error)
+
+    async def _ask(self, key: Key) -> Round:
+        return await self._world.gatherer.ask(self._world.children.pods(family_of(key)))
+
+    def _models(self, key: Key) -> list[_Model]:
+        """Return the models that the operator decides on, or has decided on before."""
+        resource = self._world.resources.get(key)
+        if resource is None:
+            return []
+        owner = observe.owner(resource)
+        if owner.deleting or owner.annotations.get(PAUSED, "false") != "false":
+            return []
+        stamp = owner.uid, owner.generation
+        known = self._parsed.get(key)
+        if known is None or known[0] != stamp:
+            known = self._parsed[key] = (stamp, self._parse(resource))
+        return [each for each in known[1] if each.decides or self._ours(owner, each)]
+
+    def _ours(self, owner: Owner, model: _Model) -> bool:
+        """Whether a model was ours to decide on, and nobody else's since."""
+        external = model.spec.scaling is not None and model.spec.scaling.mode == "External"
+        live = self._live(owner, model.spec)
+        return not external and live is not None and replicas.owned_by_autoscaler(live)
+
+    def _parse(self, resource: Mapping[str, Any]) -> list[_Model]:
+        spec, _ = observe.spec(resource)
+        if spec is None:
+            return []
+        prices = self._world.settings.gpu_prices
+        found = []
+        for model in spec.models:
+            price = intent.api_price(spec, model.name)
+            found.append(
+                _Model(
+                    spec=model,
+                    policy=intent.policy(model, prices),
+                    price=Price(*price) if price is not None else None,
+                    seed=intent.seed(model, fit(model, CURRENT)),
+                    recommends=model.scaling is not None and model.scaling.mode == "Recommend",
+                    decides=intent.decides(model),
+                )
+            )
+        return found
+
+    def _live(self, owner: Owner, model: ModelSpec) -> Object | None:
+        name = naming.engine(owner.name, model.name)
+        live = self._world.children.find(owner.namespace, Ref("Deployment", name))
+        return live if live is None or "deletionTimestamp" not in live["metadata"] else None
+
+    def _decide(self, key: Key, told: Round) -> list[_Wanted]:
+        resource = self._world.resources.get(key)
+        if resource is None:
+            return []
+        owner, found = observe.owner(resource), []
+        known = self._scaled.setdefault(key, {})
+        present = self._models(key)
+        for name in known.keys() - {each.spec.name for each in present}:
+            del known[name]
+        for model in present:
+            live = self._live(owner, model.spec)
+            current = replicas.current(live) if live is not None else None
+            if live is None or current is None:
+                continue
+            name = model.spec.name
+            if name not in known:
+                known[name] = restored(_told(resource["status"], name), model.seed)
+            each = self._look_at(known[name], model, told, current, live)
+            if each is not None:
+                engines = told.engines.get(naming.fit(name), ())
+                found.append(_Wanted(owner, model, known[name], live, current, each, engines))
+        return found
+
+    def _look_at(
+        self, scaled: Scaled, model: _Model, told: Round, current: int, live: Object
+    ) -> Decision | None:
+        now, clock = self._now(), _clock()
+        looked, scaled.looked = scaled.looked, clock
+        if looked is None:
+            return None
+        engines = told.engines.get(naming.fit(model.spec.name), ())
+        backend = f"local/{model.spec.name}"
+        seen = Seen(
+            seconds=clock - looked,
+            engines=[(each.before, each.now) for each in engines],
+            routers=[None if past is None else past.get(backend, NOTHING) for past in told.routers],
+            replicas=current,
+            ready=(live.get("status") or {}).get("readyReplicas", 0),
+        )
+        found = load(seen, scaled.capacity, model.price)
+        scaled.capacity = found.capacity
+        scaled.window = take(scaled.window, found.sample, model.policy, now)
+        decision = decide(scaled.window, model.policy, now)
+        scaled.window = remember(scaled.window, decision)
+        return decision
+
+    def _share(self, wanted: Sequence[_Wanted]) -> dict[str, int]:
+        pool = self._world.settings.pool
+        demands = []
+        for each in wanted:
+            share = pool.shares.get(each.owner.namespace)
+            accelerator = each.model.spec.accelerator
+            demands.append(
+                Demand(
+                    key=each.key,
+                    gpu=accelerator.type or accelerator.resource_name or "",
+                    gpus=engine_intent.gpu_count(each.model.spec),
+                    least=each.model.policy.least,
+                    wanted=each.decision.replicas,
+                    current=each.current,
+                    priority=share.priority if share else 0,
+                    weight=share.weight if share else 1.0,
+                )
+            )
+        return arbitrate(tuple(demands), pool.gpus)
+
+    async def _carry_out(self, each: _Wanted, granted: int) -> None:
+        decision, owner, name = each.decision, each.owner, each.model.spec.name
+        if granted < decision.replicas:
+            why = f"the pool has no more GPUs; {decision.replicas} are wanted"
+            decision = replace(decision, replicas=granted, reason="Pool", message=why)
+        key = Key(owner.namespace, owner.name)
+        news = each.scaled.decided(decision, each.current, self._now())
+        if each.scaled.learnt(_clock()) or news:
+            self._changed(key)
+        if news:
+            self._hands.metrics.decided(decision.reason)
+        self._hands.metrics.model((owner.namespace, owner.name, name), decision)
+        if each.model.recommends:
+            return
+        rival = replicas.other_scaler(each.live)
+        if rival is not None:
+            await self._warn(each, rival)
+            return
+        self._warned.pop(each.key, None)
+        if decision.replicas != each.current or not replicas.owned_by_autoscaler(each.live):
+            await self._write(each, decision)
+
+    async def _write(self, each: _Wanted, decision: Decision) -> None:
+        owner, name = each.owner, each.model.spec.name
+        target = Key(owner.namespace, naming.engine(owner.name, name))
+        if decision.replicas < each.current:
+            await self._mark(each)
+        try:
+            await self._hands.writer.scale(target, decision.replicas)
+        except NotFound:
+            return  # it is made anew, and taken over then
+        if decision.replicas != each.current:
+            text = f"{each.current} to {decision.replicas} replicas: {decision.message}"
+            log.info("%s: %s", each.key, text)
+            event = Event("Normal", f"Scaled{decision.reason}", f"Model {name}: {text}.")
+            await self._hands.recorder.record(owner, event)
+
+    async def _mark(self, each: _Wanted) -> None:
+        """Tell which pods have least to lose, so that those go first."""
+        pods = {
+            pod["metadata"]["name"]: pod
+            for pod in self._world.children.pods(
+                family_of(Key(each.owner.namespace, each.owner.name))
+            )
+        }
+        for engine in each.engines:
+            now = engine.now
+            cost = 10_000 if now is None else round(now.running + now.waiting)
+            annotations = pods.get(engine.pod, {"metadata": {}})["metadata"].get("annotations", {})
+            if int(annotations.get(DELETION_COST, "0")) != cost:
+                key = Key(each.owner.namespace, engine.pod)
+                await self._hands.writer.deletion_cost(key, cost)
+
+    async def _warn(self, each: _Wanted, rival: str) -> None:
+        if self._warned.get(each.key) == rival:
+            return
+        self._warned[each.key] = rival
+        message = (
+            f"Model {each.model.spec.name}: {rival} scales it too, so the operator leaves it "
+            "alone; set scaling.mode to External, or delete the other autoscaler."
+        )
+        await self._hands.recorder.record(each.owner, Event("Warning", "OtherScaler", message))
+
+
+def _told(status: Mapping[str, Any], model: str) -> Mapping[str, Any]:
+    for each in status.get("models") or ():
+        if each.get("name") == model:
+            found: Mapping[str, Any] = each.get("scaling") or {}
+            return found
+    return {}
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

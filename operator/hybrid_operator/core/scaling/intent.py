@@ -1,0 +1,119 @@
+"""From the resource to what the policy is asked: bounds, prices, and what a replica can do."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from hybrid_operator.api.base import duration
+from hybrid_operator.core import replicas, table
+from hybrid_operator.core.engine import intent, throughput
+from hybrid_operator.core.scaling.capacity import Capacity, seeded
+from hybrid_operator.core.scaling.types import Hint, Objectives, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hybrid_operator.api.models import ModelSpec, Period, Scaling
+    from hybrid_operator.api.resource import HybridInferenceSpec
+    from hybrid_operator.core.engine.fit import Fit
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+UTILIZATION = 0.85
+LONG_PROMPT, LONG_ANSWER = (2000, 1), (1, 500)
+"""Requests that are nearly all prefill, or all decode: prompt and answer in tokens."""
+UNKNOWN_GPU, CPU = (4000.0, 600.0), (500.0, 60.0)
+"""Prefill and decode tokens/s where the planner knows nothing; corrected by what is seen."""
+
+
+def decides(model: ModelSpec) -> bool:
+    """Whether the operator has anything to decide about a model's replicas."""
+    scaling = model.scaling
+    if scaling is None or scaling.mode == "External":
+        return False
+    return scaling.mode == "Recommend" or replicas.upper(scaling) > replicas.initial(scaling)
+
+
+def policy(model: ModelSpec, prices: Mapping[str, str]) -> Policy:
+    """Return what the policy is asked for one model.
+
+    Args:
+        model: of the resource.
+        prices: USD per hour of a GPU by accelerator type, as the platform says.
+    """
+    scaling = model.scaling
+    stated = model.cost.gpu_hour_usd if model.cost else None
+    each = stated if stated is not None else prices.get(model.accelerator.type or "")
+    gpus = max(intent.gpu_count(model), 1)
+    if scaling is None:
+        return Policy()
+    objectives = scaling.objectives
+    return Policy(
+        least=replicas.initial(scaling),
+        most=replicas.upper(scaling),
+        utilization=float(scaling.target_utilization or UTILIZATION),
+        idle_seconds=_seconds(scaling.idle_after),
+        gpu_hour_usd=None if each is None else float(Decimal(each)) * gpus,
+        objectives=Objectives(
+            _seconds(objectives.ttft) if objectives else None,
+            _seconds(objectives.itl) if objectives else None,
+        ),
+        hints=_hints(scaling),
+        forecast=bool(scaling.forecast),
+    )
+
+
+def _hints(scaling: Scaling) -> tuple[Hint, ...]:
+    return tuple(
+        Hint(
+            frozenset(DAYS.index(day) for day in period.days) or frozenset(range(7)),
+            *_minutes(period),
+            period.min,
+        )
+        for period in scaling.schedule
+    )
+
+
+def _minutes(period: Period) -> tuple[int, int]:
+    begin, end = (int(text[:2]) * 60 + int(text[3:]) for text in (period.begin, period.end))
+    return begin, end
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else duration(text).total_seconds()
+
+
+def api_price(spec: HybridInferenceSpec, model: str) -> tuple[float, float] | None:
+    """Return what the API takes that would answer instead of `model`, if somebody stated it.
+
+    Returns:
+        USD per million prompt and generated tokens: of the first API model with a price among the
+        aliases of the model.
+    """
+    stated = {
+        (provider.name, each.name): each.prices
+        for provider in spec.providers
+        for each in provider.models
+    }
+    for alias in table.aliases(spec):
+        if model not in alias.local:
+            continue
+        for target in alias.api:
+            price = stated.get((target.provider, target.model))
+            if price is not None:
+                return float(price.input_usd), float(price.output_usd)
+    return None
+
+
+def seed(model: ModelSpec, fit: Fit) -> Capacity:
+    """Return what the planner thinks that one replica can do."""
+    if not intent.gpu_count(model):
+        return seeded(*CPU)
+    if fit.shape is None or fit.gpu is None or fit.serving is None or fit.impossible:
+        return seeded(*UNKNOWN_GPU)
+    found = []
+    for (prompt, answer), fallback in zip((LONG_PROMPT, LONG_ANSWER), UNKNOWN_GPU, strict=True):
+        traffic = throughput.Traffic(min(prompt, fit.serving.context - 1), answer)
+        rate = throughput.tokens_per_s(fit.shape, fit.gpu, fit.serving, traffic)
+        found.append(rate * fit.serving.gpus if rate else fallback)
+    return seeded(found[0], found[1])

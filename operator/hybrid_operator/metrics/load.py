@@ -1,0 +1,130 @@
+"""From what engines and routers said, twice, to a sample of one model's load: pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hybrid_operator.core.scaling.capacity import Capacity, learn
+from hybrid_operator.core.scaling.types import Sample
+from hybrid_operator.metrics.vllm import increase, percentile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hybrid_operator.metrics.diverted import Past
+    from hybrid_operator.metrics.vllm import EngineReading, Increase
+
+PERCENTILE = 0.9
+"""Of TTFT and ITL: llm-d's and Dynamo's, too."""
+FULL_KV = 0.95
+"""KV cache usage at which a replica takes no further request."""
+BACKLOG_SECONDS = 15.0
+"""Within which what waits is to be worked off."""
+TYPICAL = (1000.0, 300.0)
+"""Prompt and answer of a waiting request, in tokens, while none has ended."""
+LIE = 10.0
+"""A replica does not do more than so many times what it was seen to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Of the API that would answer instead, in USD per million tokens."""
+
+    input: float
+    output: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that was seen of one model since the last look."""
+
+    seconds: float
+    engines: Sequence[tuple[EngineReading | None, EngineReading | None]]
+    """Of every ready pod: the reading before and the one now; None: there is none."""
+    routers: Sequence[Past | None]
+    """Of every ready router: the increase; None: unknown."""
+    replicas: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A sample, and what was learnt of capacity."""
+
+    sample: Sample
+    capacity: Capacity
+
+
+def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
+    """Return the load that was seen."""
+    done: list[Increase] = []
+    waiting = 0.0
+    for before, after in seen.engines:
+        if before is None or after is None:
+            continue
+        grown = increase(before, after)
+        done.append(grown)
+        waiting += after.waiting
+        saturated = after.waiting > 0 or after.kv_usage >= FULL_KV or grown.preemptions > 0
+        rates = grown.prompt / seen.seconds, grown.generated / seen.seconds
+        capacity = learn(capacity, *rates, saturated=saturated and after.running > 0)
+    past = [each for each in seen.routers if each is not None]
+    prompt, generated, work = _work(done, past, capacity, seen.seconds)
+    backlog = _backlog(waiting, done, capacity)
+    unserved = sum(capacity.work(each.unserved.prompt, each.unserved.generated) for each in past)
+    usd = (prompt * price.input + generated * price.output) / 1e6 / seen.seconds if price else 0.0
+    demand = work + backlog
+    sample = Sample(
+        seconds=seen.seconds,
+        demand=demand,
+        api_usd=usd * demand / work if work > 0 else 0.0,
+        local_only=unserved / seen.seconds if price else 0.0,
+        replicas=seen.replicas,
+        ready=seen.ready,
+        requests=demand > 0
+        or any(after is not None and after.running for _, after in seen.engines)
+        or any(each.api.requests + each.unserved.requests > 0 for each in past),
+        ttft_seconds=percentile(_added(each.ttft for each in done), PERCENTILE),
+        itl_seconds=percentile(_added(each.itl for each in done), PERCENTILE),
+        complete=all(b is not None and a is not None for b, a in seen.engines)
+        and bool(past)
+        and len(past) == len(seen.routers),
+    )
+    return Load(sample, capacity)
+
+
+def _work(
+    done: Sequence[Increase], past: Sequence[Past], capacity: Capacity, seconds: float
+) -> tuple[float, float, float]:
+    """Return prompt tokens, generated tokens, and replicas' worth of work asked for."""
+    prompt = generated = work = 0.0
+    for each in done:
+        mine = capacity.work(each.prompt, each.generated)
+        share = min(LIE * seconds / mine, 1.0) if mine > 0 else 1.0
+        prompt += each.prompt * share
+        generated += each.generated * share
+        work += mine * share
+    for flow in (flow for each in past for flow in each):
+        prompt += flow.prompt
+        generated += flow.generated
+        work += capacity.work(flow.prompt, flow.generated)
+    return prompt, generated, work / seconds
+
+
+def _backlog(waiting: float, done: Sequence[Increase], capacity: Capacity) -> float:
+    """Return the work of requests that wait, in replicas for `BACKLOG_SECONDS`."""
+    if not waiting:
+        return 0.0
+    ended = sum(max(each.ttft.values(), default=0.0) for each in done)
+    sums = sum(each.prompt for each in done), sum(each.generated for each in done)
+    each = tuple(total / ended for total in sums) if ended else TYPICAL
+    return waiting * capacity.work(*each) / BACKLOG_SECONDS
+
+
+def _added(histograms: Iterable[Mapping[float, float]]) -> Mapping[float, float]:
+    total: Counter[float] = Counter()
+    for each in histograms:
+        total.update(each)
+    return total

@@ -1,0 +1,189 @@
+"""Reading a vLLM engine's metrics, whatever release wrote them: pure.
+
+Names changed over releases (0.6 to 0.33): `gpu_cache_usage_perc` became `kv_cache_usage_perc` at
+0.12, `time_per_output_token_seconds` became `inter_token_latency_seconds` at 0.15, and from 0.16
+`prompt_tokens_by_source_total` tells computed prompt tokens from cached ones.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROMPT = "vllm:prompt_tokens_total"
+BY_SOURCE = "vllm:prompt_tokens_by_source_total"
+CACHED = ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total")
+GENERATED = "vllm:generation_tokens_total"
+RUNNING = "vllm:num_requests_running"
+WAITING = "vllm:num_requests_waiting"
+WAITING_BY_REASON = "vllm:num_requests_waiting_by_reason"
+KV_USAGE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+PREEMPTIONS = "vllm:num_preemptions_total"
+TTFT = "vllm:time_to_first_token_seconds_bucket"
+ITL = (
+    "vllm:inter_token_latency_seconds_bucket",
+    "vllm:time_per_output_token_seconds_bucket",
+)
+
+_READ = frozenset(
+    {PROMPT, BY_SOURCE, *CACHED, GENERATED, RUNNING, WAITING, WAITING_BY_REASON, *KV_USAGE}
+    | {PREEMPTIONS, TTFT, *ITL}
+)
+_LINE = re.compile(r"(vllm:\w+)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+MAX_LINES = 100_000
+
+
+class EngineError(ValueError):
+    """The text is not what a vLLM engine's /metrics says."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReading:
+    """What one engine said; counters since its process started."""
+
+    prompt: float
+    """Prompt tokens that were computed, cached ones apart."""
+    generated: float
+    """Tokens."""
+    running: float = 0.0
+    waiting: float = 0.0
+    """For want of capacity; what is deferred for other reasons is not among them."""
+    kv_usage: float = 0.0
+    """0 to 1."""
+    preemptions: float = 0.0
+    ttft: Mapping[float, float] = field(default_factory=dict)
+    """Requests by upper bound in seconds, cumulative."""
+    itl: Mapping[float, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums over an engine's own labels (data parallel ranks, model names)."""
+
+    values: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    computed: float | None = None
+    capacity: float | None = None
+    buckets: dict[str, dict[float, float]] = field(default_factory=lambda: defaultdict(dict))
+
+
+def parse(pod: str, text: str) -> EngineReading:
+    """Read the metrics of the engine `pod`.
+
+    Raises:
+        EngineError: a count of tokens is missing, or a value is negative or no number.
+    """
+    sums = _Sums()
+    for number, line in enumerate(text.split("\n")):
+        if number > MAX_LINES:
+            raise EngineError(f"engine {pod}: its metrics have more than {MAX_LINES} lines")
+        if line.startswith("vllm:") and _name(line) in _READ:
+            _take(pod, sums, line)
+    values = sums.values
+    for name in (PROMPT, GENERATED):
+        if name not in values:
+            raise EngineError(f"engine {pod}: {name} is missing from its metrics")
+    computed = sums.computed
+    if computed is None:
+        computed = max(values[PROMPT] - _first(values, CACHED), 0.0)
+    return EngineReading(
+        prompt=computed,
+        generated=values[GENERATED],
+        running=values[RUNNING],
+        waiting=values[WAITING] if sums.capacity is None else sums.capacity,
+        kv_usage=min(_first(values, KV_USAGE), 1.0),
+        preemptions=values[PREEMPTIONS],
+        ttft=sums.buckets[TTFT],
+        itl=sums.buckets[ITL[0]] or sums.buckets[ITL[1]],
+    )
+
+
+def _name(line: str) -> str:
+    end = line.find("{")
+    return line[:end] if end >= 0 else line.split(None, 1)[0]
+
+
+def _take(pod: str, sums: _Sums, line: str) -> None:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise EngineError(f"engine {pod}: {line[:60]!r} is not a sample")
+    name, labels = found[1], dict(_LABEL.findall(found[2] or ""))
+    value = _number(pod, name, found[3])
+    if name == BY_SOURCE:
+        mine = value if labels.get("source") == "local_compute" else 0.0
+        sums.computed = (sums.computed or 0.0) + mine
+    elif name == WAITING_BY_REASON:
+        mine = value if labels.get("reason") == "capacity" else 0.0
+        sums.capacity = (sums.capacity or 0.0) + mine
+    elif name == TTFT or name in ITL:
+        bound = float(labels.get("le", "inf"))
+        sums.buckets[name][bound] = sums.buckets[name].get(bound, 0.0) + value
+    elif name in KV_USAGE:
+        sums.values[name] = max(sums.values[name], value)
+    else:
+        sums.values[name] += value
+
+
+def _number(pod: str, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise EngineError(f"engine {pod}: {name} is {text[:20]}")
+    return value
+
+
+def _first(values: Mapping[str, float], names: tuple[str, ...]) -> float:
+    return next((values[name] for name in names if name in values), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Increase:
+    """What an engine did between two readings."""
+
+    prompt: float
+    generated: float
+    preemptions: float
+    ttft: Mapping[float, float]
+    itl: Mapping[float, float]
+
+
+def increase(before: EngineReading, after: EngineReading) -> Increase:
+    """Return what was counted between; a counter that went back has started again at 0."""
+    restarted = after.generated < before.generated or after.prompt < before.prompt
+    base = EngineReading(0.0, 0.0) if restarted else before
+    return Increase(
+        prompt=after.prompt - base.prompt,
+        generated=after.generated - base.generated,
+        preemptions=max(after.preemptions - base.preemptions, 0.0),
+        ttft=_growth(base.ttft, after.ttft),
+        itl=_growth(base.itl, after.itl),
+    )
+
+
+def _growth(before: Mapping[float, float], after: Mapping[float, float]) -> dict[float, float]:
+    return {bound: max(count - before.get(bound, 0.0), 0.0) for bound, count in after.items()}
+
+
+def percentile(buckets: Mapping[float, float], share: float) -> float | None:
+    """Return a quantile of a cumulative histogram, as Prometheus' `histogram_quantile` has it."""
+    bounds = sorted(buckets)
+    total = buckets[bounds[-1]] if bounds else 0.0
+    if total <= 0:
+        return None
+    wanted, low, under = share * total, 0.0, 0.0
+    for bound in bounds:
+        count = buckets[bound]
+        if count >= wanted:
+            if math.isinf(bound) or count <= under:
+                return low
+            return low + (bound - low) * (wanted - under) / (count - under)
+        low, under = bound, count
+    return low

@@ -1,0 +1,76 @@
+"""Work that a local model would have got and did not: what the operator scales by.
+
+Counted by the local backend that came first, whether a provider answered instead or nobody did.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_router.core.decision import Reason
+from hybrid_router.telemetry.series import Counter
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from hybrid_router.pipeline import Answering
+
+UNSERVED = "unserved"
+"""The label `reason` where nobody could answer: nothing but the local model may."""
+
+
+class Diverted:
+    """Requests and tokens that went past a local backend."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "hinf_router_diverted_requests",
+            "Requests that a local backend would have got, by why it did not.",
+            ("backend", "reason"),
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "hinf_router_diverted_tokens",
+            "Tokens of those requests by kind: prompt and completion; estimated where nobody "
+            "answered.",
+            ("backend", "reason", "kind"),
+            registry=registry,
+        )
+
+    def note(self, answering: Answering, source: str, status: int) -> None:
+        """Count a request if a local model should have had it and did not.
+
+        Args:
+            answering: What is known of the request.
+            source: Who answered: `local`, `api` or `none`.
+            status: Of the answer.
+        """
+        reason = _because(answering, source, status)
+        model = answering.table.models.get(answering.model)
+        if reason is None or model is None:
+            return
+        backends = answering.table.backends
+        for target in model.targets:
+            if backends[target.backend].trust == "internal":
+                self._add(target.backend, reason, *_tokens(answering))
+                return
+
+    def _add(self, backend: str, reason: str, prompt: int, completion: int) -> None:
+        self._requests.labels(backend, reason).inc()
+        self._tokens.labels(backend, reason, "prompt").inc(prompt)
+        self._tokens.labels(backend, reason, "completion").inc(completion)
+
+
+def _because(answering: Answering, source: str, status: int) -> str | None:
+    """Return why a request went past a local model; None: it did not."""
+    if source == "api" and answering.reason in (Reason.LOCAL_UNAVAILABLE, Reason.LOCAL_FAILED):
+        return str(answering.reason)
+    return UNSERVED if source == "none" and status == 503 else None  # noqa: PLR2004  nobody is there
+
+
+def _tokens(answering: Answering) -> tuple[int, int]:
+    """Return prompt and completion tokens: as used, or as asked for."""
+    call, job = answering.call, answering.job
+    if job is not None and job.prompt_tokens:
+        return job.prompt_tokens, job.completion_tokens
+    return (call.prompt_tokens, call.answer_tokens) if call is not None else (0, 0)

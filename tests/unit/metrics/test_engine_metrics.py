@@ -1,0 +1,170 @@
+"""What an engine's metrics say, by every release; and what is made of those that make no sense."""
+
+from __future__ import annotations
+
+import pytest
+
+from hybrid_operator.core.scaling.capacity import seeded
+from hybrid_operator.metrics import diverted
+from hybrid_operator.metrics.diverted import NOTHING, Flow, Past
+from hybrid_operator.metrics.load import Price, Seen, load
+from hybrid_operator.metrics.vllm import (
+    EngineError,
+    EngineReading,
+    increase,
+    parse,
+    percentile,
+)
+
+MODEL = 'engine="0",model_name="m"'
+NOW = f"""\
+# HELP vllm:prompt_tokens_total Number of prefill tokens processed.
+# TYPE vllm:prompt_tokens_total counter
+vllm:prompt_tokens_total{{{MODEL}}} 1000.0
+vllm:prompt_tokens_by_source_total{{{MODEL},source="local_compute"}} 600.0
+vllm:prompt_tokens_by_source_total{{{MODEL},source="local_cache_hit"}} 400.0
+vllm:generation_tokens_total{{{MODEL}}} 200.0
+vllm:num_requests_running{{{MODEL}}} 3.0
+vllm:num_requests_waiting{{{MODEL}}} 5.0
+vllm:num_requests_waiting_by_reason{{{MODEL},reason="capacity"}} 2.0
+vllm:num_requests_waiting_by_reason{{{MODEL},reason="deferred"}} 3.0
+vllm:kv_cache_usage_perc{{{MODEL}}} 0.5
+vllm:num_preemptions_total{{{MODEL}}} 1.0
+vllm:time_to_first_token_seconds_bucket{{{MODEL},le="0.5"}} 9.0
+vllm:time_to_first_token_seconds_bucket{{{MODEL},le="+Inf"}} 10.0
+vllm:inter_token_latency_seconds_bucket{{{MODEL},le="0.05"}} 10.0
+vllm:inter_token_latency_seconds_bucket{{{MODEL},le="+Inf"}} 10.0
+"""
+OLD = f"""\
+vllm:prompt_tokens_total{{{MODEL}}} 1000.0
+vllm:gpu_prefix_cache_hits_total{{{MODEL}}} 400.0
+vllm:generation_tokens_total{{{MODEL}}} 200.0
+vllm:num_requests_running{{{MODEL}}} 3.0
+vllm:num_requests_waiting{{{MODEL}}} 2.0
+vllm:gpu_cache_usage_perc{{{MODEL}}} 0.5
+vllm:num_preemptions_total{{{MODEL}}} 1.0
+vllm:time_to_first_token_seconds_bucket{{{MODEL},le="0.5"}} 9.0
+vllm:time_to_first_token_seconds_bucket{{{MODEL},le="+Inf"}} 10.0
+vllm:time_per_output_token_seconds_bucket{{{MODEL},le="0.05"}} 10.0
+vllm:time_per_output_token_seconds_bucket{{{MODEL},le="+Inf"}} 10.0
+"""
+LEAST = "vllm:prompt_tokens_total 1\nvllm:generation_tokens_total 2\n"
+
+
+def test_releases_with_other_names_say_the_same():
+    assert parse("e", NOW) == parse("e", OLD)
+    assert parse("e", NOW) == EngineReading(
+        prompt=600.0,
+        generated=200.0,
+        running=3.0,
+        waiting=2.0,
+        kv_usage=0.5,
+        preemptions=1.0,
+        ttft={0.5: 9.0, float("inf"): 10.0},
+        itl={0.05: 10.0, float("inf"): 10.0},
+    )
+
+
+def test_data_parallel_ranks_are_added_up():
+    second = NOW.replace('engine="0"', 'engine="1"')
+    assert parse("e", NOW + second).generated == 400.0
+
+
+def test_a_page_of_10_000_lines_is_read():
+    other = "\n".join(f'python_gc_total{{generation="{n}"}} 1' for n in range(10_000))
+    assert parse("e", f"{other}\n{NOW}").running == 3.0
+
+
+BAD = [
+    pytest.param("<html>not found</html>", "prompt_tokens_total is missing", id="another page"),
+    pytest.param("vllm:prompt_tokens_total 1\n", "generation_tokens_total is", id="half a page"),
+    pytest.param(LEAST + "vllm:num_requests_running NaN\n", "running is NaN", id="no number"),
+    pytest.param(LEAST + "vllm:num_requests_running -1\n", "running is -1", id="fewer than none"),
+    pytest.param(LEAST + "vllm:num_requests_running +Inf\n", "is +Inf", id="infinitely many"),
+    pytest.param(LEAST + "vllm:num_requests_running\n", "is not a sample", id="a line cut short"),
+    pytest.param(LEAST + "x\n" * 100_001, "more than 100000 lines", id="a page without end"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_what_makes_no_sense_is_refused(text, message):
+    with pytest.raises(EngineError, match=f"engine e: .*{message.replace('+', '[+]')}"):
+        parse("e", text)
+
+
+def test_a_counter_that_goes_back_has_started_again():
+    grown = increase(EngineReading(900.0, 500.0), EngineReading(30.0, 7.0))
+    assert (grown.prompt, grown.generated) == (30.0, 7.0)
+
+
+def test_percentiles_are_those_of_prometheus():
+    buckets = {0.1: 0.0, 0.5: 8.0, 1.0: 10.0, float("inf"): 10.0}
+    assert percentile(buckets, 0.9) == pytest.approx(0.75)
+    assert percentile({0.5: 0.0, float("inf"): 4.0}, 0.9) == 0.5
+    assert percentile({}, 0.9) is None
+    assert percentile({0.5: 0.0, float("inf"): 0.0}, 0.9) is None
+
+
+ROUTER = """\
+hinf_router_diverted_requests_total{backend="local/m",reason="local-unavailable"} 2.0
+hinf_router_diverted_requests_total{backend="local/m",reason="local-failed"} 1.0
+hinf_router_diverted_requests_total{backend="local/m",reason="unserved"} 4.0
+hinf_router_diverted_tokens_total{backend="local/m",reason="local-unavailable",kind="prompt"} 80.0
+hinf_router_diverted_tokens_total{backend="local/m",reason="local-failed",kind="completion"} 9.0
+hinf_router_diverted_tokens_total{backend="local/m",reason="unserved",kind="prompt"} 70.0
+"""
+
+
+def test_what_went_past_a_model_is_told_by_who_answered():
+    assert diverted.parse(ROUTER) == {
+        "local/m": Past(Flow(3.0, 80.0, 9.0), Flow(4.0, 70.0, 0.0)),
+    }
+
+
+def test_a_router_that_started_again_counts_from_zero():
+    assert diverted.grown(Past(Flow(5.0, 50.0, 5.0)), Past(Flow(1.0, 8.0, 2.0))) == Past(
+        Flow(1.0, 8.0, 2.0)
+    )
+
+
+CAPACITY = seeded(1000.0, 100.0)
+IDLE = EngineReading(0.0, 0.0)
+
+
+def seen(*after: EngineReading | None, past: Past | None = NOTHING, ready: int = 1) -> Seen:
+    return Seen(10.0, [(IDLE, each) for each in after], [past], replicas=ready, ready=ready)
+
+
+def test_demand_is_what_engines_did_and_what_went_past_them():
+    past = Past(Flow(1.0, 5000.0, 0.0), Flow(1.0, 0.0, 500.0))
+    found = load(seen(EngineReading(1000.0, 400.0), past=past), CAPACITY, Price(1.0, 2.0)).sample
+    assert found.demand == pytest.approx((1 + 4 + 5 + 5) / 10)
+    assert found.local_only == pytest.approx(0.5)
+    assert found.api_usd == pytest.approx((6000 * 1 + 900 * 2) / 1e6 / 10)
+
+
+def test_requests_that_wait_are_demand():
+    quiet = load(seen(EngineReading(1000.0, 400.0)), CAPACITY, None).sample
+    queue = load(seen(EngineReading(1000.0, 400.0, waiting=9.0)), CAPACITY, None).sample
+    assert queue.demand > quiet.demand
+
+
+def test_a_pod_that_lies_is_believed_up_to_a_limit():
+    assert load(seen(EngineReading(1e15, 1e15)), CAPACITY, None).sample.demand <= 10
+
+
+INCOMPLETE = [
+    pytest.param(seen(None), id="an engine that does not answer"),
+    pytest.param(seen(IDLE, past=None), id="a router that does not answer"),
+    pytest.param(Seen(10.0, [(None, IDLE)], [NOTHING], 1, 1), id="a new engine"),
+    pytest.param(Seen(10.0, [(IDLE, IDLE)], [], 1, 1), id="no router at all"),
+]
+
+
+@pytest.mark.parametrize("told", INCOMPLETE)
+def test_ignorance_is_told(told):
+    assert not load(told, CAPACITY, None).sample.complete
+
+
+def test_asleep_with_a_router_that_tells_is_complete():
+    assert load(Seen(10.0, [], [NOTHING], 0, 0), CAPACITY, None).sample.complete
