@@ -94,8 +94,8 @@ class MessagesFilter:
             and data.endswith(b"\n\n")
             and b'"usage"' not in data
             and b'"error"' not in data
-            and b"message_stop" not in data
-            and b"\r" not in data
+            and data.find(b"message_stop") < 0
+            and data.find(b"\r") < 0
             and not self.done
         ):
             self.events += data.count(b"event: content_block_delta")

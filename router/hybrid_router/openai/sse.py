@@ -44,7 +44,7 @@ _encode = msgspec.json.Encoder().encode
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:
     """Return the complete events of `data`, blank lines included, and the rest."""
-    if b"\r" not in data:
+    if data.find(b"\r") < 0:
         events = data.split(b"\n\n")
         rest = events.pop()
         return [event + b"\n\n" for event in events], rest
@@ -57,7 +57,7 @@ def split(data: bytes) -> tuple[list[bytes], bytes]:
 
 def payload(event: bytes) -> bytes | None:
     """Return an event's data; None for comments, pings and events without data."""
-    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and event.find(b"\r") < 0:
         return event[6:-2]
     fields = (line for line in _line_end.split(event) if line.startswith(b"data:"))
     lines = [line[6:] if line[5:6] == b" " else line[5:] for line in fields]
@@ -116,14 +116,16 @@ class Filter:
 
     def feed(self, data: bytes) -> bytes:
         """Take a part of the body and return what the client may have now."""
+        # find() and not `in`: that tries its operand as a number first, and drops the error, for
+        # twice the price.
         if (
             self.committed
             and not self._rest
             and data.endswith(b"\n\n")
-            and b'"usage"' not in data
-            and b'"error"' not in data
-            and DONE not in data
-            and b"\r" not in data
+            and data.find(b'"usage"') < 0
+            and data.find(b'"error"') < 0
+            and data.find(DONE) < 0
+            and data.find(b"\r") < 0
             and not self.done
         ):
             self.events += data.count(b"\n\n")

@@ -97,7 +97,7 @@ class ResponsesFilter:
             and not self._rest
             and data.endswith(b"\n\n")
             and not any(part in data for part in _LAST_PARTS)
-            and b"\r" not in data
+            and data.find(b"\r") < 0
             and not self.done
         ):
             self.events += data.count(b".delta\n")

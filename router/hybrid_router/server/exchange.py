@@ -111,7 +111,9 @@ class Exchange:
         """Send a part of the body."""
         if self._chunked:
             data = b"%x\r\n%s\r\n" % (len(data), data)
-        self._connection.write(data)
+        transport = self._connection.transport
+        if not transport.is_closing():
+            transport.write(data)
 
     def finish(self) -> None:
         """End the body."""

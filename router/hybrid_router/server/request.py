@@ -137,8 +137,9 @@ def _closes(options: bytes) -> bool:
 
 def _path(target: bytes) -> bytes:
     """Return the target's path: without query, and without scheme and host of an absolute URI."""
-    if b"?" in target:
-        target = target[: target.find(b"?")]
+    end = target.find(b"?")
+    if end >= 0:
+        target = target[:end]
     if not target.startswith(b"/"):
         _, scheme, rest = target.partition(b"://")
         if scheme:

@@ -55,8 +55,8 @@ class Relay(Attempt):
             now = time.monotonic()
             if self._first_token is None:
                 self._commit(now)
-            clocks = self._clocks
-            self.deadline = min(now + clocks.idle, clocks.end_by)
+            deadline, end_by = now + self._clocks.idle, self._clocks.end_by
+            self.deadline = deadline if deadline < end_by else end_by  # noqa: FURB136  not a call
             self._client.send(passed)
         if stream.done:
             self._complete()
