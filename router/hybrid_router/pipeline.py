@@ -203,6 +203,7 @@ class Pipeline:
             status = exchange.status
         finally:
             self._account(exchange, answering, status)
+            answering.job = None  # they know each other: the body would wait for the collector
 
     async def _answer(
         self,

@@ -57,7 +57,8 @@ def split(data: bytes) -> tuple[list[bytes], bytes]:
 
 def payload(event: bytes) -> bytes | None:
     """Return an event's data; None for comments, pings and events without data."""
-    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and event.find(b"\r") < 0:
+    one_line = event.find(b"\n") == len(event) - 2 and event.find(b"\r") < 0
+    if one_line and event.startswith(b"data: "):
         return event[6:-2]
     fields = (line for line in _line_end.split(event) if line.startswith(b"data:"))
     lines = [line[6:] if line[5:6] == b" " else line[5:] for line in fields]
