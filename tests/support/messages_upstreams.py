@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from tests.support.upstreams import Behaviour
 
 USAGE = {
+    "cache_creation": None,
+    "inference_geo": None,
+    "output_tokens_details": None,
+    "server_tool_use": None,
+    "service_tier": "standard",
     "input_tokens": 5,
     "cache_creation_input_tokens": 0,
     "cache_read_input_tokens": 2,
@@ -25,16 +30,26 @@ def message(*content: dict[str, Any], stop: str = "end_turn") -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": "claude",
-        "content": list(content) or [{"type": "text", "text": "hello"}],
+        "content": list(content) or [said("hello")],
         "stop_reason": stop,
         "stop_sequence": None,
+        "stop_details": None,
+        "container": None,
         "usage": USAGE,
     }
 
 
+def said(text: str) -> dict[str, Any]:
+    """Return a block of text."""
+    return {"type": "text", "text": text, "citations": None}
+
+
 def tool_use(name: str = "f", **arguments: Any) -> dict[str, Any]:
     """Return the block of a tool's call."""
-    return {"type": "tool_use", "id": "toolu_1", "name": name, "input": arguments}
+    caller = {"type": "direct"}
+    return {
+        "type": "tool_use", "id": "toolu_1", "name": name, "input": arguments, "caller": caller,
+    }  # fmt: skip
 
 
 def named(name: str, **fields: Any) -> bytes:
@@ -62,7 +77,7 @@ def block(index: int, content: dict[str, Any], *deltas: dict[str, Any]) -> list[
 def text(index: int, *parts: str) -> list[bytes]:
     """Return the events of a block of text."""
     deltas = ({"type": "text_delta", "text": part} for part in parts)
-    return block(index, {"type": "text", "text": ""}, *deltas)
+    return block(index, said(""), *deltas)
 
 
 def tool(index: int, *parts: str, name: str = "f") -> list[bytes]:
@@ -107,7 +122,7 @@ def answers_messages(content: str = "hello") -> Behaviour:
         elif talk.request.json().get("stream"):
             await plays(start(), PING, *text(0, *content), *end())(talk)
         else:
-            whole = message({"type": "text", "text": content})
+            whole = message(said(content))
             await talk.send(response(200, json.dumps(whole).encode()))
 
     return behave

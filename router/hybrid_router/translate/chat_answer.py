@@ -228,6 +228,7 @@ class ChatWriter:
             "role": "assistant",
             "content": whole.text or None,
             "refusal": whole.refusal or None,
+            "annotations": [],
         }
         if whole.reasoning:
             message["reasoning"] = whole.reasoning

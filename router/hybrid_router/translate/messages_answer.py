@@ -46,6 +46,10 @@ _STOPS: Mapping[Reason, str] = {
 }
 
 
+_NOT_SAID = {"cache_creation": None, "inference_geo": None, "service_tier": None}
+"""Of the usage of a whole message: what other backends do not say."""
+
+
 class _Block(msgspec.Struct):
     type: str = ""
     id: str = ""
@@ -213,8 +217,7 @@ class MessagesWriter:
             case Text():
                 written = self._text(piece)
             case Tool(index, id_, name):
-                block = {"type": "tool_use", "id": id_, "name": name, "input": {}}
-                written = self._block(index, block)
+                written = self._block(index, _tool_block(id_, name, {}))
             case Arguments(index, text):
                 if self._open != index:
                     raise NotUnderstoodError("the calls of tools are interleaved")
@@ -228,13 +231,7 @@ class MessagesWriter:
 
     def end(self, usage: Usage | None) -> bytes:
         """Return the events that end a complete stream."""
-        delta = {
-            "delta": {
-                "stop_reason": _STOPS[self._end.reason],
-                "stop_sequence": self._end.sequence,
-            },
-            "usage": _usage(usage),
-        }
+        delta = {"delta": _stop(self._end), "usage": _usage(usage)}
         return self._close() + _wire("message_delta", delta) + _wire("message_stop", {})
 
     def broken(self, error: ApiError) -> bytes:
@@ -251,15 +248,10 @@ class MessagesWriter:
         if whole.reasoning:
             content.append({"type": "thinking", "thinking": whole.reasoning, "signature": ""})
         if whole.text or whole.refusal:
-            content.append({"type": "text", "text": whole.text + whole.refusal})
+            content.append(_text_block(whole.text + whole.refusal))
         cut_off = whole.end.reason == "length"
         content += [
-            {
-                "type": "tool_use",
-                "id": tool.id,
-                "name": tool.name,
-                "input": _input(tool.arguments, cut_off=cut_off),
-            }
+            _tool_block(tool.id, tool.name, _input(tool.arguments, cut_off=cut_off))
             for tool in whole.tools
         ]
         return msgspec.json.encode(
@@ -269,9 +261,8 @@ class MessagesWriter:
                 "role": "assistant",
                 "model": whole.model,
                 "content": content,
-                "stop_reason": _STOPS[whole.end.reason],
-                "stop_sequence": whole.end.sequence,
-                "usage": _usage(whole.usage),
+                **_stop(whole.end),
+                "usage": _usage(whole.usage, **_NOT_SAID),
             }
         )
 
@@ -283,7 +274,7 @@ class MessagesWriter:
         if said.kind == "reasoning":
             opened = self._block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
             return opened + self._delta({"type": "thinking_delta", "thinking": said.text})
-        opened = self._block("text", {"type": "text", "text": ""})
+        opened = self._block("text", _text_block(""))
         return opened + self._delta({"type": "text_delta", "text": said.text})
 
     def _block(self, kind: str | int, block: dict[str, Any]) -> bytes:
@@ -317,9 +308,8 @@ def _start(begin: Begin) -> bytes:
         "role": "assistant",
         "model": begin.model,
         "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": _usage(Usage(begin.prompt_tokens, 0)),
+        **_stop(None),
+        "usage": _usage(Usage(begin.prompt_tokens, 0), **_NOT_SAID),
     }
     return _wire("message_start", {"message": message})
 
@@ -329,9 +319,30 @@ def _wire(name: str, fields: dict[str, Any]) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 
 
-def _usage(usage: Usage | None) -> dict[str, int]:
+def _stop(end: End | None) -> dict[str, Any]:
+    return {
+        "stop_reason": _STOPS[end.reason] if end is not None else None,
+        "stop_sequence": end.sequence if end is not None else None,
+        "stop_details": None,
+        "container": None,
+    }
+
+
+def _text_block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text, "citations": None}
+
+
+def _tool_block(id_: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    caller = {"type": "direct"}
+    return {"type": "tool_use", "id": id_, "name": name, "input": given, "caller": caller}
+
+
+def _usage(usage: Usage | None, **more: None) -> dict[str, int | None]:
     counted = usage or Usage(0, 0)
     return {
+        **more,
+        "output_tokens_details": None,
+        "server_tool_use": None,
         "input_tokens": max(0, counted.prompt - counted.cached),
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": counted.cached,

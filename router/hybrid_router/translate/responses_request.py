@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_router.openai.body import filled, shaped
+from hybrid_router.openai.body import filled, lenient, shaped
 from hybrid_router.openai.request import parse
 from hybrid_router.responses.request import PINNED
 from hybrid_router.translate.pieces import InexpressibleError
@@ -148,7 +148,12 @@ def echoed(call: ResponsesCall) -> _Object:
         "temperature": said("temperature", 1.0),
         "text": said("text", {"format": {"type": "text"}}),
         "tool_choice": said("tool_choice", "auto"),
-        "tools": said("tools", []),
+        "tools": [
+            {"description": None, "parameters": None, "strict": None, **tool}
+            for tool in lenient(fields["tools"], list[_Object] | None) or ()
+        ]
+        if "tools" in fields
+        else [],
         "top_logprobs": 0,
         "top_p": said("top_p", 1.0),
         "truncation": "disabled",

@@ -81,7 +81,7 @@ async def test_an_older_vllm_is_asked_for_a_chat():
         async with router(table({"only": older})) as r:
             reply = await ask(r)
     assert up.received[0].path == "/v1/chat/completions"
-    assert reply.json()["content"] == [{"type": "text", "text": "hello"}]
+    assert reply.json()["content"][0]["text"] == "hello"
 
 
 TOOL = {"id": "t1", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
@@ -101,12 +101,25 @@ async def test_a_whole_chat_becomes_a_message():
         "model": "up",
         "content": [
             {"type": "thinking", "thinking": "hm", "signature": ""},
-            {"type": "text", "text": "so"},
-            {"type": "tool_use", "id": "t1", "name": "f", "input": {"x": 1}},
+            {"type": "text", "text": "so", "citations": None},
+            {
+                "type": "tool_use",
+                "id": "t1",
+                "name": "f",
+                "input": {"x": 1},
+                "caller": {"type": "direct"},
+            },
         ],
         "stop_reason": "tool_use",
         "stop_sequence": None,
+        "stop_details": None,
+        "container": None,
         "usage": {
+            "cache_creation": None,
+            "inference_geo": None,
+            "service_tier": None,
+            "output_tokens_details": None,
+            "server_tool_use": None,
             "input_tokens": 7,
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
