@@ -82,6 +82,7 @@ async def test_a_stream(served, make, model):
 async def test_a_tool_is_called_and_its_result_answered(served, make, model, stream):
     messages = make(served[0]).messages
     turns = list(HI)
+    answer: Any = None
     for _ in range(2):
         asked: Any = {"model": model, "max_tokens": 99, "messages": turns, "tools": [TOOL]}
         if stream:

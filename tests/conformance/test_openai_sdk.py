@@ -88,6 +88,7 @@ async def test_a_tool_is_called_and_its_result_answered(served, make, model, str
     completions = make(at(served[0])).chat.completions
     turns = list(HI)
     tools: Any = [{"type": "function", "function": FUNCTION}]
+    message: Any = None
     for _ in range(2):
         asked: Any = {"model": model, "messages": turns, "tools": tools}
         if stream:
@@ -139,6 +140,7 @@ async def test_a_tool_of_a_response(served, make, model, stream):
     responses = make(at(served[0])).responses
     turns = list(HI)
     asked: Any = {"model": model, "tools": [{"type": "function", "strict": True, **FUNCTION}]}
+    answer: Any = None
     for _ in range(2):
         if stream:
             async with responses.stream(input=turns, **asked) as events:
