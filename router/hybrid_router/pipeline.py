@@ -53,8 +53,7 @@ if TYPE_CHECKING:
 PARSE_OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are read in a thread. It still shares the interpreter; a process would not."""
 TICK_SECONDS = 0.02
-CLIENT_LEFT = 499
-"""nginx's status for it; in metrics and log only."""
+CLIENT_LEFT = 499  # nginx's status for it; in metrics and log only
 
 _ESTIMATED = b"content-type: application/json\r\nx-hybrid-estimated: true\r\n"
 _NO_RETRY = (b"x-should-retry", b"false")
