@@ -25,24 +25,12 @@ class Finding:
         text: index in `Document.texts`; -1 for a number.
         start: characters.
         end: characters.
-        value: what a placeholder stands for; None for the rest of a value that began elsewhere.
     """
 
     type: str
     text: int
     start: int
     end: int
-    value: str | None
-
-    def joined(self, other: Finding) -> Finding:
-        """Return a finding that covers this one and one that begins within it."""
-        if other.end <= self.end:
-            return self
-        value = None
-        if self.value is not None:
-            tail = (other.value or "")[-(other.end - self.end) :] if other.value else ""
-            value = self.value + tail
-        return Finding(self.type, self.text, self.start, other.end, value)
 
 
 def findings(scanner: Scanner, document: Document) -> list[Finding]:
@@ -51,24 +39,23 @@ def findings(scanner: Scanner, document: Document) -> list[Finding]:
     numbers = document.numbers
     whole = BETWEEN.join([*texts, *numbers]) if numbers else BETWEEN.join(texts)
     spans = scanner.scan(whole)
-    found = _by_text(spans, texts, whole) if spans else []
+    found = _by_text(spans, texts) if spans else []
     if document.seams:
         found += _across(scanner, document)
     return found
 
 
-def _by_text(spans: list[Span], texts: list[str], whole: str) -> list[Finding]:
+def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
     starts = [0, *accumulate(len(text) + 1 for text in texts)]
     found = []
     for span in spans:
         index = bisect.bisect_right(starts, span.start) - 1
         if index >= len(texts):
-            found.append(Finding(span.type, -1, 0, 0, whole[span.start : span.end]))
+            found.append(Finding(span.type, -1, 0, 0))
             continue
         first = starts[index]
-        end = min(span.end, first + len(texts[index]))
-        value = whole[span.start : end]
-        found.append(Finding(span.type, index, span.start - first, end - first, value))
+        end = min(span.end - first, len(texts[index]))
+        found.append(Finding(span.type, index, span.start - first, end))
     return found
 
 
@@ -92,7 +79,6 @@ def _across(scanner: Scanner, document: Document) -> list[Finding]:
             middle, left, right = places[index]
             size = len(texts[left])
             start = size - (middle - span.start)
-            value = whole[span.start : span.end]
-            found.append(Finding(span.type, left, start, size, value))
-            found.append(Finding(span.type, right, 0, span.end - middle, None))
+            found.append(Finding(span.type, left, start, size))
+            found.append(Finding(span.type, right, 0, span.end - middle))
     return found

@@ -67,28 +67,20 @@ class Vault:
 
 
 def replaced(text: str, findings: Iterable[Finding], vault: Vault) -> str:
-    """Return `text` with placeholders in the places of the findings, the longest first."""
+    """Return `text` with placeholders in the places of the findings; overlaps become one."""
+    places: list[tuple[str, int, int]] = []
+    for each in sorted(findings, key=lambda f: (f.start, -f.end)):
+        if places and each.start < places[-1][2]:
+            type_, start, end = places.pop()
+            places.append((type_, start, max(end, each.end)))
+        else:
+            places.append((each.type, each.start, each.end))
     parts: list[str] = []
     at = 0
-    for finding in _without_overlaps(findings):
-        parts.append(text[at : finding.start])
-        if finding.value is not None:
-            parts.append(vault.placeholder(finding.type, finding.value))
-        at = finding.end
-    parts.append(text[at:])
-    return "".join(parts)
-
-
-def _without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings that cover everything found; where two overlap, one that covers both."""
-    merged: list[Finding] = []
-    for each in sorted(findings, key=lambda f: (f.start, -f.end)):
-        if merged and each.start < merged[-1].end:
-            last = merged.pop()
-            merged.append(last.joined(each))
-        else:
-            merged.append(each)
-    return merged
+    for type_, start, end in places:
+        parts += text[at:start], vault.placeholder(type_, text[start:end])
+        at = end
+    return "".join([*parts, text[at:]])
 
 
 def rebuilt(body: bytes, changed: dict[int, str]) -> bytes:

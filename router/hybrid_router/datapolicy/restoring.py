@@ -65,7 +65,8 @@ class _Restorer:
         if isinstance(value, str):
             return self._vault.restore(value, _escaped if name in JSON_FIELDS else None)
         if isinstance(value, dict):
-            return {key: self.restore(item, key) for key, item in value.items()}
+            put_back = self._vault.restore
+            return {put_back(key): self.restore(item, key) for key, item in value.items()}
         if isinstance(value, list):
             return [self.restore(item, name) for item in value]
         return value

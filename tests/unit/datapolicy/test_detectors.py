@@ -1,0 +1,110 @@
+"""What is found, and what only looks like it."""
+
+import pytest
+
+from hybrid_router.datapolicy.scanner import BUILT_IN, Scanner
+from hybrid_router.table import TYPES
+from tests.support.personal_data.score import score
+from tests.support.personal_data.texts import HELD_OUT, SEEN, labelled
+from tests.support.personal_data.values import CHECKED
+
+SCANNER = Scanner(TYPES)
+
+FOUND = [
+    ("email", 'Reply-To: "Ana" <ana.maria@correo.es>;'),
+    ("email", "mailto:bob@x.io?subject=hi"),
+    ("email", "user%40example.com"),
+    ("email", r"mail john\u0040example.com now"),
+    ("email", "john [at] example [dot] com"),
+    ("email", "メールはkim@cty.com.vnです"),
+    ("phone", "Ring me on 07700 900123 tomorrow"),
+    ("phone", "Call 1-800-555-0199"),
+    ("phone", "Phone: 5551234567"),
+    ("phone", "tel:+4915123456789"),
+    ("phone", "Tel.: +43 1 5012345-10"),
+    ("phone", "+55 (11) 98765-4321"),
+    ("phone", "Telefone: 11987654321"),
+    ("phone", "Handy 0171-1234567"),
+    ("phone", "Fax: 089/123456-78"),
+    ("phone", "téléphone fixe 01.23.45.67.89"),
+    ("phone", "tel. 22 123 45 67"),
+    ("phone", "SĐT: 0987654321"),
+    ("phone", "電話 090-1234-5678"),
+    ("phone", '{"phone_number": "0612345678"}'),
+    ("phone", "tel:\\n0612345678"),
+    ("us-ssn", "social security number: 219099999"),
+    ("us-ssn", "219-09-9999 (SSN)"),
+    ("uk-nino", "NINO: AB 12 34 56 C"),
+    ("uk-nino", "ni number ab123456c"),
+    ("de-steuer-id", "IdNr. 86095742719"),
+    ("fr-nir", "NIR 1 84 12 76 451 089 46"),
+    ("es-dni", "12.345.678-Z"),
+    ("es-dni", "NIE X1234567L"),
+    ("it-codice-fiscale", "rssmra85t10a562s"),
+    ("nl-bsn", '{"bsn": 123456782}'),
+    ("pl-pesel", "44051401359"),
+    ("br-cpf", "cpf: 52998224725"),
+    ("vn-cccd", "căn cước công dân 001 203 012 345"),
+    ("payment-card", "card=6011111111111117;"),
+    ("payment-card", "3782 822463 10005"),
+    ("iban", "gb29 nwbk 6016 1331 9268 19"),
+    ("iban", "FR14 2004 1010 0505 0001 3M02 606"),
+    ("ipv4", "from 8.8.8.8."),
+    ("ipv6", "[::1]:80"),
+    ("ipv6", "2001:db8::/32"),
+    ("ipv6", "::ffff:10.1.2.3"),
+    ("password", "Passwort lautet: Geheim#2024"),
+    ("password", "La contraseña es Verano2024*"),
+]
+NOTHING = [
+    "npm i @types/node@20.1.0 lodash@4.17.21 react@next",
+    "git@github.com:acme/app.git logo@2x.png",
+    "Built 2026-11-25 18:04:08 +0100",
+    "ratio 1.234.567 and 12 345 678",
+    "lat 52.520008, lon 13.404954",
+    "ISBN 978-3-16-148410-0 and 0-306-40615-2",
+    "uuid 123e4567-e89b-12d3-a456-426614174000",
+    "epoch 1732557848 1732557848123 1732557848123456789",
+    "order #4111-2222-33 shipped, Ref 20261125-000123",
+    "tracking 1Z999AA10123456784 and JD014600003828392818",
+    "v10.15.7 Chrome/115.0.0.0 Safari/537.36",
+    "app-1.2.3.4.tar.gz, foo==1.2.3.4, ^1.2.3.4",
+    "EAN 4006381333931 UPC 036000291452",
+    "std::vector<std::string> a::b::c; 12:34:56; 00:1A:2B:3C:4D:5E",
+    "Customer no. 123456789; Kundennummer 987654321",
+    "Order 123456782 (valid 11-proof)",
+    "Bestellung 12345678Z",
+    "Invoice no. 603-91-0720 is open",
+    "SSN format is XXX-XX-XXXX; 000-12-3456 666-12-3456 900-12-3456",
+    "1234567890123456 4111111111111112",
+    "password = getpass.getpass() ; pwd=${PWD} ; api_key=<your-key>",
+    '"password": "********"',
+    "sk-learn sk-something-short",
+]
+
+
+@pytest.mark.parametrize(("type_", "text"), FOUND)
+def test_found(type_, text):
+    assert [span.type for span in SCANNER.scan(text)] == [type_]
+
+
+@pytest.mark.parametrize("text", NOTHING)
+def test_not_found(text):
+    assert SCANNER.scan(text) == []
+
+
+def test_every_detector_finds_a_type_that_a_policy_can_name():
+    assert {detector.type for detector in BUILT_IN} == TYPES
+
+
+@pytest.mark.parametrize(("seed", "families"), [(11, SEEN), (12, HELD_OUT)])
+def test_quality_on_texts_of_ten_languages(seed, families):
+    def find(text):
+        return [(span.type, span.start, span.end) for span in SCANNER.scan(text)]
+
+    result = score(find, labelled(seed, 400, families))
+    assert result.precision() >= 0.97, result.faults
+    assert result.recall() >= 0.98, result.faults
+    assert result.negatives_hit <= 0.03 * result.negatives, result.faults
+    for type_ in CHECKED:
+        assert result.f1(type_) >= 0.99, (type_, result.faults)

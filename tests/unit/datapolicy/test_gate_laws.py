@@ -1,0 +1,54 @@
+"""No class of a policy reaches a backend outside, wherever in whatever body it stands."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybrid_router.datapolicy.gate import Gate, WithheldError
+from hybrid_router.table import Backend, DataPolicy
+
+OUTSIDE = Backend(trust="external", urls=("http://127.0.0.1:1/v1",))
+MAIL = "jane.doe@example.com"
+CARD = "4111111111111111"
+POLICY = DataPolicy(redact=("email",), keep_local=("payment-card",))
+GATE = Gate(POLICY)
+FIELDS = st.sampled_from(
+    ["messages", "content", "text", "input", "system", "arguments", "tools", "x", "role", "data"]
+)
+
+
+def around(value):
+    """Return bodies in which `value` stands somewhere, in plain words or as a field's name."""
+    leaf = st.sampled_from([value, f"a {value}, b", f'{{"k": "{value}"}}', f"\n{value}\t"])
+    inner = st.recursive(
+        leaf,
+        lambda below: (
+            st.tuples(FIELDS, below, st.none() | st.booleans() | st.text(max_size=4)).map(
+                lambda t: {"a": t[2], t[0]: t[1]}
+            )
+            | below.map(lambda one: ["hi", one, {"type": "text", "text": "bye"}])
+            | leaf.map(lambda text: {text: "name"})
+        ),
+        max_leaves=6,
+    )
+    return inner.map(lambda one: {"model": "m", "messages": one})
+
+
+@settings(deadline=None, max_examples=200)
+@given(around(CARD), st.booleans())
+def test_what_must_stay_never_leaves(body, ascii_only):
+    raw = json.dumps(body, ensure_ascii=ascii_only).encode()
+    with pytest.raises(WithheldError):
+        GATE.judge(raw).clear(raw, OUTSIDE, POLICY)
+
+
+@settings(deadline=None, max_examples=200)
+@given(around(MAIL))
+def test_what_is_redacted_never_leaves_and_all_of_it_comes_back(body):
+    raw = json.dumps(body).encode()
+    cleared = GATE.judge(raw).clear(raw, OUTSIDE, POLICY)
+    assert MAIL.encode() not in cleared.body
+    echoed = json.loads(cleared.restored(cleared.body))
+    assert json.dumps(echoed).count(MAIL) == json.dumps(body).count(MAIL)
