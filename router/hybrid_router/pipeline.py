@@ -57,10 +57,7 @@ CLIENT_LEFT = 499  # nginx's status for it; in metrics and log only
 
 _ESTIMATED = b"content-type: application/json\r\nx-hybrid-estimated: true\r\n"
 _NO_RETRY = (b"x-should-retry", b"false")
-_STATUS = {
-    Cause.TIMEOUT: 504,
-    Cause.OVERLOADED: 503,
-}
+_STATUS = {Cause.TIMEOUT: 504, Cause.OVERLOADED: 503}
 
 
 class Answering:
@@ -123,6 +120,8 @@ class Answering:
             failed = self.table.backends.get(name)
             if failed is not None and failed.trust != backend.trust:
                 return after_failure(failed)
+        if job.spilled and backend.trust != "internal":
+            return Reason.LOCAL_UNAVAILABLE
         return decision.reason
 
 

@@ -50,7 +50,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.DATA_POLICY: "what the request holds must stay inside the cluster: local",
     Reason.NO_LOCAL_TARGET: "no local model of this name can take the request: the API",
     Reason.NO_EXTERNAL_TARGET: "no API model of this name can take the request: local",
-    Reason.LOCAL_UNAVAILABLE: "local was preferred and no replica was available: the API",
+    Reason.LOCAL_UNAVAILABLE: "local was preferred and had no place, or none in time: the API",
     Reason.EXTERNAL_UNAVAILABLE: "the API was preferred and not available: local",
     Reason.LOCAL_FAILED: "local was tried and failed before it had generated anything: the API",
     Reason.EXTERNAL_FAILED: "the API was tried and failed before it had generated anything: local",

@@ -19,6 +19,7 @@ from hybrid_router.core.limits import Meter, Reservation
 from hybrid_router.discovery.secrets import SecretMissing, Secrets
 from hybrid_router.discovery.trust import Trust, TrustMissing
 from hybrid_router.table import Backend, Policy, RouteTable, content_hash, decode
+from hybrid_router.upstream.queue import Queue
 
 if TYPE_CHECKING:
     import ssl
@@ -78,6 +79,7 @@ class Replica:
         """Count its end, once per `acquire`; `now` of the clock that `Pool.pick` gets."""
         self.outstanding -= tokens
         self._pool.in_flight -= 1
+        self._pool.queue.wake()
         self.breaker.record(outcome, now, retry_after)
 
 
@@ -95,6 +97,8 @@ class Pool:
         self.routers = 1
         """Routers that share these limits."""
         self.replicas: tuple[Replica, ...] = ()
+        self.queue = Queue()
+        """Requests that wait for a place here."""
         self._draw = draw
         self._auth: tuple[bytes, bytes] | None = None
         self._missing: SecretMissing | None = None
@@ -119,13 +123,26 @@ class Pool:
         return chosen
 
     def available(self, now: float) -> bool:
-        """Return whether `pick` would find a replica."""
+        """Return whether `pick` would find a replica, now or after a while in the queue."""
+        if self.full and self.backend.trust == "internal" and not self.queue.full:
+            return True
         if self._is_shut(now):
             return False
         for replica in self.replicas:  # noqa: SIM110  a generator costs as much as all of this
             if replica.breaker.allows(now):
                 return True
         return False
+
+    @property
+    def full(self) -> bool:
+        """Whether as many requests are under way as may be."""
+        limit = self.backend.max_concurrency
+        return limit is not None and self.in_flight >= limit and bool(self.replicas)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it has no replica that a cluster could not start."""
+        return not self.replicas and self.backend.service is not None
 
     def wait(self, now: float) -> float:
         """Return the seconds until a breaker and the account's limits let a request through."""
@@ -155,6 +172,7 @@ class Pool:
     def configure(self, backend: Backend, policy: Policy) -> None:
         """Take over another table's description."""
         self.backend = backend
+        self.queue.wake(len(self.queue))
         for replica in self.replicas:
             replica.breaker.limit = policy.breaker_failures
             replica.breaker.cooldown = backend.cooldown
@@ -167,6 +185,8 @@ class Pool:
             or Replica(url, self, Breaker(policy.breaker_failures, self.backend.cooldown))
             for url in dict.fromkeys(urls)
         )
+        if self.replicas:
+            self.queue.wake(len(self.queue))
 
     def refresh(self, secrets: Secrets, trust: Trust) -> None:
         """Take the key and the certificate authorities as they are now."""

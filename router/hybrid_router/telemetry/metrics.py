@@ -75,6 +75,7 @@ class Metrics:
             registry=own,
         )
         self.diverted = Diverted(own)
+        self._ways = _Ways(own)
         self._state = _State(own)
         self._models: frozenset[str] = frozenset()
         self._request_children: dict[tuple[str, str, str, str, int], Count] = {}
@@ -157,11 +158,15 @@ class Metrics:
 
     def resumed(self, backend: str, *, continued: bool) -> None:
         """Count a broken stream that could be continued by its token ids, and whether it was."""
-        self._state.broken_streams.labels(backend, "continued" if continued else "given-up").inc()
+        self._ways.broken_streams.labels(backend, "continued" if continued else "given-up").inc()
 
     def data_class(self, name: str, action: str) -> None:
         """Count a class of data that a request holds; `name` is one of the policy's."""
         self._state.data_classes.labels(name, action).inc()
+
+    def waiting(self, backend: str, change: int) -> None:
+        """Count a request that begins, or ends, to wait for a place at a local backend."""
+        self._ways.waiting.labels(backend).inc(change)
 
     # What the registry reports.
 
@@ -185,6 +190,24 @@ class Metrics:
     def render(self) -> bytes:
         """Return everything in the text format of `CONTENT_TYPE`."""
         return generate_latest(self._registry)
+
+
+class _Ways:
+    """What becomes of requests on their way."""
+
+    def __init__(self, own: CollectorRegistry) -> None:
+        self.waiting = Gauge(
+            "hinf_router_requests_waiting",
+            "Requests that wait for a place at a local backend, or for its first replica.",
+            ("backend",),
+            registry=own,
+        )
+        self.broken_streams = Counter(
+            "hinf_router_broken_streams",
+            "Local streams that broke after their first token: continued elsewhere, or given up.",
+            ("backend", "outcome"),
+            registry=own,
+        )
 
 
 class _State:
@@ -230,12 +253,6 @@ class _State:
             "hinf_router_backend_last_status",
             "Always 1; status is what the last attempt ended with: an HTTP status, or its outcome.",
             ("backend", "status"),
-            registry=own,
-        )
-        self.broken_streams = Counter(
-            "hinf_router_broken_streams",
-            "Local streams that broke after their first token: continued elsewhere, or given up.",
-            ("backend", "outcome"),
             registry=own,
         )
         self._backends: frozenset[str] = frozenset()

@@ -71,6 +71,8 @@ class Failover:
         """
         self._set_deadline(job)
         while not job.exhausted:
+            if await self._waited(job):
+                continue
             found = self._next(job) or await self._again(job)
             if found is None:
                 return False
@@ -87,6 +89,40 @@ class Failover:
             if self._is_final(job, attempt):
                 return True
         return False
+
+    async def _waited(self, job: Job) -> bool:
+        """Wait for a place at a local backend that is busy; return whether that was so.
+
+        Where the request may go to an API, it waits no longer than the API takes to its first
+        token; one that must stay waits up to its deadline, for a replica to start as well.
+        """
+        if job.at >= len(job.targets):
+            return False
+        target = job.targets[job.at]
+        pool = self._registry.pool(target.backend)
+        if pool.backend.trust != "internal" or not (pool.full or pool.asleep):
+            return False
+        seconds = job.deadline - time.monotonic()
+        rest = job.targets[job.at + 1 :]
+        others = [t.backend for t in rest if self._registry.available(t.backend)]
+        if others:
+            seconds = min(seconds, *(self._pace(name).ttft for name in others))
+            places = pool.backend.max_concurrency or 1
+            if pool.asleep or pool.queue.expected(places) > seconds:
+                seconds = 0.0
+        may_wait = seconds > 0 and not pool.queue.full
+        job.queued = may_wait and await self._turn(job, pool, seconds)
+        if not job.queued:
+            job.spilled = True
+            job.at += 1
+        return True
+
+    async def _turn(self, job: Job, pool: Pool, seconds: float) -> bool:
+        self._metrics.waiting(pool.name, 1)
+        try:
+            return await pool.queue.wait(seconds, again=job.queued)
+        finally:
+            self._metrics.waiting(pool.name, -1)
 
     def _set_deadline(self, job: Job) -> None:
         """Bound the time to commit; a whole answer gets the time that one takes, unless set."""
@@ -206,9 +242,11 @@ class Failover:
         reserved = pool.reserve(tokens, time.monotonic())
         outcome, after = Outcome.CANCELLED, None
         ended: Ended | None = None
+        began = time.monotonic()
         try:
             ended = job.last = await attempt.run(origin, request)
             outcome, after = _outcome(ended)
+            pool.queue.took(time.monotonic() - began)
         finally:
             replica.release(tokens, outcome, time.monotonic(), after)
             self._metrics.attempt(

@@ -35,6 +35,8 @@ class Job:
         failed: backends at which attempts failed.
         unsaid: what a backend's form could not say, where one was left out for that.
         withheld: why the data policy kept the request from a backend.
+        queued: its turn at a queue has come.
+        spilled: it did not wait for a local model that was busy, or waited in vain.
         at: index of the target that is tried.
         tried: replicas that have been tried, by URL.
     """
@@ -61,6 +63,8 @@ class Job:
     lines: bytes = b""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    queued: bool = False
+    spilled: bool = False
     at: int = 0
     tried: set[str] = field(default_factory=set)
 
