@@ -61,6 +61,8 @@ _decoder = msgspec.json.Decoder(_Answer)
 _usage_decoder = msgspec.json.Decoder(WireUsage | None)
 _error_decoder = msgspec.json.Decoder(_ErrorAnswer)
 
+_ABORTED = b'"finish_reason":"abort"'
+"""vLLM's, for a request that it gave up, as when it shuts down."""
 _TOO_LONG = (
     "maximum context length",
     "context_length_exceeded",
@@ -82,6 +84,8 @@ def read_usage(body: bytes) -> Usage | None:
         raise NotAnAnswerError("the answer is not a JSON object of the OpenAI API") from None
     if not _filled(answer.choices) and not _filled(answer.data):
         raise NotAnAnswerError("the answer has neither choices nor data")
+    if _ABORTED in body:  # never within a string, whose quotes are escaped
+        raise NotAnAnswerError("the backend gave the answer up")
     return lenient_usage(answer.usage)
 
 

@@ -23,6 +23,8 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_HELD_BYTES = 1024 * 1024
 
 DONE = b"[DONE]"
+ABORTED = b'"abort"'
+"""vLLM's finish reason for a request that it gave up, as when it shuts down."""
 
 # Two line ends, each of them CRLF, LF or CR (WHATWG HTML, "server-sent events"). The group is
 # atomic: one CRLF must not count as CR and LF.
@@ -125,6 +127,7 @@ class Filter:
             and data.endswith(b"\n\n")
             and data.find(b'"usage"') < 0
             and data.find(b'"error"') < 0
+            and data.find(ABORTED) < 0
             and data.find(DONE) < 0
             and data.find(b"\r") < 0
             and not self.done
@@ -169,6 +172,9 @@ class Filter:
             if parsed.error or parsed.object == "error":
                 self.failure = "the stream began with an error"
                 return False
+            if ABORTED in data and _is_aborted(data):
+                self.failure = "the backend gave the stream up"
+                return False
             first = generates(parsed.choices or [])
             event = self._account(event, data) if b'"usage"' in data else event
             self.events += first
@@ -186,10 +192,19 @@ class Filter:
         if data == DONE:
             self.done = True
             return event
-        if b'"error"' in data and _is_error(data):
-            self.failure = "the backend reported an error in the middle of the stream"
-            self.told = True
-            return event
+        if ABORTED in data and _is_aborted(data):
+            self.failure = "the backend gave the stream up"
+            return b""
+        if b'"error"' in data:
+            try:
+                failed = _is_error(data)
+            except (msgspec.DecodeError, RecursionError):
+                self.failure = "an event is not a JSON object of the OpenAI API"
+                return b""
+            if failed:
+                self.failure = "the backend reported an error in the middle of the stream"
+                self.told = True
+                return event
         self.events += 1
         return self._account(event, data) if b'"usage"' in data else event
 
@@ -211,11 +226,17 @@ class Filter:
         return b"data: " + _encode(fields) + b"\n\n"
 
 
-def _is_error(data: bytes) -> bool:
+def _is_aborted(data: bytes) -> bool:
+    """Return whether it says that nothing more will come, or says nothing that can be read."""
     try:
-        fields = _fields.decode(data)
-    except (msgspec.DecodeError, RecursionError):
-        return False
+        choices = _event.decode(data).choices or []
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return True
+    return any(choice.get("finish_reason") == "abort" for choice in choices)
+
+
+def _is_error(data: bytes) -> bool:
+    fields = _fields.decode(data)
     if bytes(fields.get("choices", b"[]")).strip(b"[] \n"):
         return False
     error = bytes(fields.get("error", b"null"))

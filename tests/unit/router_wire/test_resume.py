@@ -5,6 +5,7 @@ import json
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from hybrid_router.openai.tokens import Tokens
 from hybrid_router.table import Target
 from tests.support.engines import BREAKS, FIRST_ID, PROMPT, Model, engine, pieces, whole_events
 from tests.support.routers import PATIENT, backend, router, table, until
-from tests.support.upstreams import SSE_HEAD, Upstream, replies
+from tests.support.upstreams import SSE_HEAD, Upstream, answers, replies, response
 
 TEXT = 'Grüße, 世界! 🙂 "token_ids":[9]}]} \\ data: [DONE]\n\nfin'
 MODEL = Model(pieces(TEXT, 3))
@@ -158,6 +159,31 @@ async def test_every_attempts_tokens_are_accounted():
     line = "hinf_router_tokens_total{{" + labels + "}} {}.0"
     assert line.format("prompt", len(PROMPT) + len(rest["prompt"])) in metrics
     assert line.format("completion", 6 + len(MODEL.tokens) - kept) in metrics
+
+
+ABORTED = {"finish_reason": "abort", "index": 0}
+
+
+async def test_what_an_engine_gave_up_before_it_said_anything_is_asked_elsewhere():
+    async def aborts(talk):
+        if talk.request.json().get("stream"):
+            await engine(MODEL, 0, "abort")(talk)
+        else:
+            body = {"choices": [{**ABORTED, "message": {"content": "ha"}}]}
+            await talk.send(response(200, msgspec.json.encode(body)))
+
+    for stream in (True, False):
+        async with two(aborts, answers("well")) as (r, received):
+            reply = await r.chat(stream=stream, stop=["x"])
+            assert reply.status == 200
+            assert len(received()) == 2
+
+
+async def test_what_an_engine_gave_up_and_cannot_be_continued_is_not_shown_as_complete():
+    async with two(engine(MODEL, whole_events(MODEL)[6], "abort")) as (r, _):
+        events = (await r.chat(stream=True, stop=["x"])).events()
+    assert events[-1]["error"]["code"] == "stream_broken"
+    assert "[DONE]" not in events
 
 
 async def test_a_lost_node_breaks_many_streams_and_all_of_them_go_on():
