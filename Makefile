@@ -33,8 +33,9 @@ test-integration: setup ## Run the tests against a real API server (5 min, with 
 test-e2e: setup ## Run the tests with a real vLLM on the cluster (10 min, with the cluster up)
 	@$(PYTHON) -m tools.test e2e
 
-test-full: setup ## Run what `make test` runs; the long tests are added here (40 min)
+test-full: setup ## Run what `make test` runs, and then the long ones: chaos with 100,000 requests (1 h)
 	@$(PYTHON) -m tools.test
+	@$(PYTHON) -m tests.perf.chaos --requests 100000
 
 test-vllm-args: setup ## Parse every argv that is rendered with the real parsers of three vLLM releases (3 min)
 	@$(PYTHON) -m tests.vllm_args.releases check 0.18.0 0.25.0 0.32.0

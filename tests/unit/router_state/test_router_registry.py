@@ -34,7 +34,7 @@ A, B, C = "http://a:1/v1", "http://b:1/v1", "http://c:1/v1"
 
 
 def table(*urls: str, generation: int = 1, **backend: object) -> RouteTable:
-    engine = Backend(**{"trust": "internal", "urls": urls or (A, B)} | backend)  # type: ignore[arg-type]
+    engine = Backend(trust="internal", urls=urls or (A, B), **backend)  # type: ignore[arg-type]
     return RouteTable(
         generation=generation,
         models={"m": Model(targets=(Target(backend="engine", model="m"),))},
@@ -173,25 +173,6 @@ def test_the_probe_of_a_replica_is_picked_once() -> None:
     assert pool.pick(10.0, ()) is not None
     assert pool.pick(10.0, ()) is None
     assert not pool.available(10.0)
-
-
-def test_a_pool_takes_no_more_than_its_concurrency() -> None:
-    pool = serving(table(A, B, max_concurrency=1)).pool("engine")
-    replica = pool.pick(0.0, ())
-    assert replica is not None
-    replica.acquire(1)
-    assert (pool.pick(0.0, ()), pool.full) == (None, True)
-    assert pool.available(0.0)  # after a while in its queue
-    replica.release(1, Outcome.CANCELLED, 0.0)
-    assert (pool.available(0.0), pool.full) == (True, False)
-
-
-def test_an_account_that_takes_no_more_is_not_available() -> None:
-    pool = serving(table(A, trust="external", max_concurrency=1)).pool("engine")
-    replica = pool.pick(0.0, ())
-    assert replica is not None
-    replica.acquire(1)
-    assert not pool.available(0.0)
 
 
 def test_the_wait_of_a_pool_is_that_of_its_first_replica_to_return() -> None:
