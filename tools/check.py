@@ -57,6 +57,11 @@ def checks(scripts: Sequence[str]) -> tuple[Check, ...]:
             (PYTHON, "-m", "hybrid_operator.api.generate", "--check"),
             "make generate, then commit",
         ),
+        Check(
+            "openapi",
+            (PYTHON, "-m", "tools.openapi", "--check"),
+            "python -m tools.openapi, then commit",
+        ),
         Check("docs", (PYTHON, "-m", "tools.docs"), "mend the document, or what it describes"),
         Check(
             "layers",
