@@ -137,12 +137,6 @@ def paths() -> dict[str, Any]:
     chat = {**limited, "messages": MESSAGES}
     named = {"type": "object", "required": ["id", "object", "owned_by"]}
     listed = {"type": "object", "properties": {"data": {"type": "array", "items": named}}}
-    plain = "text/plain"
-    ready = got("Whether it may get requests.", TEXT, kind=plain)
-    ready["get"]["responses"]["503"] = {
-        "description": "No table is in force yet, or the router ends.",
-        "content": {plain: {"schema": TEXT}},
-    }
     one = got("One model.", named, kind="application/json", keyed=True)
     one["get"]["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": TEXT}]
     messages = {"error": "AnthropicError"}
@@ -181,6 +175,19 @@ def paths() -> dict[str, Any]:
         ),
         "/v1/models": got("The models.", listed, kind="application/json", keyed=True),
         "/v1/models/{id}": one,
+        **health(),
+    }
+
+
+def health() -> dict[str, Any]:
+    """Return the paths that say how the router is."""
+    plain = "text/plain"
+    ready = got("Whether it may get requests.", TEXT, kind=plain)
+    ready["get"]["responses"]["503"] = {
+        "description": "No table is in force yet, or the router ends.",
+        "content": {plain: {"schema": TEXT}},
+    }
+    return {
         "/healthz": got("Whether it lives.", TEXT, kind=plain),
         "/readyz": ready,
         "/metrics": got("Metrics for Prometheus.", TEXT, kind=plain),

@@ -36,7 +36,7 @@ def surfaces(backend: Backend) -> frozenset[str]:
 
 def has(backend: Backend, kind: Kind) -> bool:
     """Return whether a backend answers on the surface `kind` without a translation."""
-    if kind in _OPENAI and backend.dialect == "openai" and backend.surfaces is None:
+    if backend.dialect == "openai" and backend.surfaces is None and kind in _OPENAI:
         return True
     return kind in surfaces(backend)
 
@@ -49,13 +49,20 @@ def reachable(
     Raises:
         Refused: none can.
     """
+    for target in targets:
+        if not has(backends[target.backend], call.kind):
+            return _reachable(call, targets, backends)
+    return targets
+
+
+def _reachable(
+    call: Call, targets: tuple[Target, ...], backends: Mapping[str, Backend]
+) -> tuple[Target, ...]:
     missing: dict[Target, str] = {}
     for target in targets:
         backend = backends[target.backend]
         if not has(backend, call.kind) and (why := _unreachable(call, backend)):
             missing[target] = why
-    if not missing:
-        return targets
     if len(missing) == len(targets):
         raise Refused(400, "unsupported_capability", not_said(next(iter(missing.values()))))
     return tuple(target for target in targets if target not in missing)
