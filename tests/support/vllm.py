@@ -73,9 +73,10 @@ def free_port() -> int:
         return port
 
 
-def _start(
+def start(
     command: Sequence[str], port: int, log: Path, env: dict[str, str] | None = None
 ) -> Process:
+    """Start a program that will listen at a port; its output goes to a file."""
     with log.open("wb") as output:
         popen = subprocess.Popen(
             command, stdout=output, stderr=output, start_new_session=True,
@@ -104,7 +105,7 @@ def engines(count: int, model: str, folder: Path, *arguments: str) -> Iterator[l
                 "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "8192",
                 "--enforce-eager", *arguments,
             ]  # fmt: skip
-            started.append(_start(command, port, folder / f"vllm-{index}.log", env))
+            started.append(start(command, port, folder / f"vllm-{index}.log", env))
         for engine in started:
             engine.wait("/v1/models", START_S)
         yield started
@@ -123,7 +124,7 @@ def hinf_router(table: dict[str, Any], folder: Path) -> Iterator[Process]:
         str(ROOT / ".venv" / "bin" / "hinf-router"), "--table", str(file),
         "--host", "127.0.0.1", "--port", str(port),
     ]  # fmt: skip
-    process = _start(command, port, folder / "router.log")
+    process = start(command, port, folder / "router.log")
     try:
         process.wait("/readyz", 30)
         yield process

@@ -1,0 +1,201 @@
+"""`make bench-affinity`: how much of the prompts two real vLLMs find in their prefix caches.
+
+    python -m tests.perf.bench_affinity [--runs 3] [--conversations 24] [--turns 5]
+
+Conversations of several turns, a few of which share a system prompt, run at once through each way
+to choose a replica: this router with prefix affinity, this router without it (power of two
+choices), vllm-router's cache_aware and its round_robin. Ways are interleaved; every run has texts
+of its own, so that none finds what another left. Counted are the engines' own prefix_cache_queries
+and _hits, in tokens. Writes build/bench/affinity.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+from tests.perf.router.gateways import VLLM_ROUTER, environment
+from tests.support.vllm import NAME, ROOT, Process, engines, free_port, hinf_router, start
+
+SHARERS = 4
+"""Conversations per system prompt."""
+AT_ONCE = 8
+WORDS = (
+    "licence",
+    "work",
+    "source",
+    "program",
+    "copy",
+    "notice",
+    "terms",
+    "author",
+    "modify",
+    "covered",
+)
+WAYS = ("affinity", "power of two", "vllm-router cache_aware", "vllm-router round_robin")
+
+
+def talk(port: int, run: str, number: int, turns: int) -> float:
+    """Hold one conversation; return the mean seconds per turn."""
+    tenant = f"{run} tenant {number // SHARERS}"
+    messages = [{"role": "system", "content": f"{tenant}. {_words(tenant, 200)}"}]
+    began = time.monotonic()
+    for turn in range(turns):
+        words = _words(f"{run} {number} {turn}", 40)
+        messages.append({"role": "user", "content": f"{number} {turn} {words}"})
+        body = {"model": NAME, "messages": messages, "max_tokens": 16, "temperature": 0}
+        with closing(HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
+            headers = {"content-type": "application/json"}
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            reply = connection.getresponse()
+            answer = json.loads(reply.read())
+            if reply.status != 200:
+                raise RuntimeError(f"{reply.status}: {answer}")
+        messages.append(answer["choices"][0]["message"] | {"role": "assistant"})
+        messages[-1] = {"role": "assistant", "content": messages[-1]["content"] or "-"}
+    return (time.monotonic() - began) / turns
+
+
+def _words(seed: str, count: int) -> str:
+    """Return words that depend on the seed."""
+    state, said = sum(seed.encode()) + len(seed), []
+    for _ in range(count):
+        state = (state * 1_103_515_245 + 12_345) % 2**31
+        said.append(WORDS[state % len(WORDS)])
+    return " ".join(said)
+
+
+def cache(found: Sequence[Process]) -> tuple[float, float]:
+    """Return the tokens that all engines looked for in their caches, and found."""
+    asked = hit = 0.0
+    for engine in found:
+        with closing(HTTPConnection("127.0.0.1", engine.port, timeout=30)) as connection:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        for line in text.splitlines():
+            if line.startswith("vllm:prefix_cache_queries_total"):
+                asked += float(line.rpartition(" ")[2])
+            elif line.startswith("vllm:prefix_cache_hits_total"):
+                hit += float(line.rpartition(" ")[2])
+    return asked, hit
+
+
+@contextmanager
+def gateway(way: str, found: Sequence[Process], folder: Path) -> Iterator[int]:
+    """Run what chooses the replica; yield its port."""
+    if way.startswith("vllm-router"):
+        port = free_port()
+        command = [
+            str(environment(VLLM_ROUTER) / "bin" / "vllm-router"), "--worker-urls",
+            *[f"http://127.0.0.1:{engine.port}" for engine in found],
+            "--policy", way.split()[1], "--host", "127.0.0.1", "--port", str(port),
+            "--prometheus-port", str(free_port()), "--log-level", "error",
+        ]  # fmt: skip
+        process = start(command, port, folder / "peer.log")
+        try:
+            process.wait("/v1/models", 60)
+            yield port
+        finally:
+            process.kill()
+        return
+    urls = [f"http://127.0.0.1:{engine.port}/v1" for engine in found]
+    patient = {"firstByte": 300, "connect": 30}
+    local = {"trust": "internal", "engine": "vllm", "urls": urls, "timeouts": patient}
+    table = {
+        "backends": {"local": local},
+        "models": {NAME: {"targets": [{"backend": "local", "model": NAME}]}},
+        "policy": {"prefixAffinity": way == "affinity", "deadline": 300},
+    }
+    with hinf_router(table, folder) as process:
+        yield process.port
+
+
+def measure(
+    way: str, found: Sequence[Process], folder: Path, run: str, options: argparse.Namespace
+) -> dict[str, float]:
+    """Return the hit rate of one run, and the mean seconds per turn."""
+    with gateway(way, found, folder) as port, ThreadPoolExecutor(AT_ONCE) as pool:
+        asked, hit = cache(found)
+        # Round after round of the tenants, so that those who share a prompt run apart in time.
+        order = sorted(range(options.conversations), key=lambda n: (n % SHARERS, n))
+        seconds = list(pool.map(lambda n: talk(port, run, n, options.turns), order))
+        asked_after, hit_after = cache(found)
+    return {
+        "hit_rate": (hit_after - hit) / max(1.0, asked_after - asked),
+        "prompt_tokens": asked_after - asked,
+        "seconds_per_turn": statistics.mean(seconds),
+    }
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--conversations", type=int, default=24)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--engines", metavar="PORT,PORT", help="two that run already")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.engines:
+            nobody = subprocess.Popen(["true"])
+            ports = [int(port) for port in options.engines.split(",")]
+            results = compare([Process(p, nobody, folder) for p in ports], folder, options)
+            nobody.wait()
+        else:
+            with engines(2, "tiny-model", folder) as found:
+                results = compare(found, folder, options)
+    write(results, options)
+    return 0
+
+
+def compare(
+    found: Sequence[Process], folder: Path, options: argparse.Namespace
+) -> dict[str, list[dict[str, float]]]:
+    """Return the results of every way, runs interleaved."""
+    results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    for run in range(options.runs):
+        for way in WAYS:
+            salt = f"{os.urandom(6).hex()} {run}"
+            results[way].append(measure(way, found, folder, salt, options))
+            sys.stderr.write(f"bench-affinity: run {run + 1}, {way}: {results[way][-1]}\n")
+    return results
+
+
+def write(results: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> None:
+    """Write and print the table of medians."""
+    head = (
+        f"{options.conversations} conversations of {options.turns} turns, {SHARERS} per system "
+        f"prompt, {AT_ONCE} at once, two vLLMs; median of {options.runs} interleaved runs."
+    )
+    lines = [
+        head,
+        "",
+        "| replica chosen by | prompt tokens found in a cache | lowest and highest run |",
+        "|---|---|---|",
+    ]
+    for way, runs in results.items():
+        rates = [run["hit_rate"] for run in runs]
+        low, high = min(rates), max(rates)
+        lines.append(f"| {way} | {statistics.median(rates):.1%} | {low:.1%} to {high:.1%} |")
+    text = "\n".join(lines) + "\n"
+    folder = ROOT / "build" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "affinity.md").write_text(text)
+    (folder / "affinity.json").write_text(json.dumps(results, indent=2) + "\n")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
