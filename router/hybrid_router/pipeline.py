@@ -30,6 +30,7 @@ from hybrid_router.openai.body import invalid
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.responses.request import ResponsesCall
 from hybrid_router.telemetry.access import Access
+from hybrid_router.telemetry.trace import trace_line
 from hybrid_router.ticker import Ticker
 from hybrid_router.translate.surfaces import has, not_said, reachable
 from hybrid_router.upstream.failover import Failover
@@ -91,7 +92,7 @@ class Answering:
         )
         if outgoing.dropped:
             lines += f"x-hybrid-dropped: {', '.join(outgoing.dropped)}\r\n"
-        return lines.encode() + self._limits()
+        return lines.encode() + self._limits() + trace_line(decision, job)
 
     def _limits(self) -> bytes:
         return self.ticket.lines if self.ticket is not None else b""

@@ -17,6 +17,7 @@ from prometheus_client import (
 
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.telemetry.diverted import Diverted
+from hybrid_router.telemetry.genai import GenAI
 from hybrid_router.telemetry.series import Count, Counter, Distribution, Histogram
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Metrics:
             SECONDS,
             registry=own,
         )
-        self.diverted = Diverted(own)
+        self.diverted, self.genai = Diverted(own), GenAI(own)
         self._ways = _Ways(own)
         self._state = _State(own)
         self._models: frozenset[str] = frozenset()

@@ -14,6 +14,8 @@ from hybrid_router.datapolicy.gate import Cleared, WithheldError
 from hybrid_router.openai.continuation import continuation, resumable
 from hybrid_router.openai.prefix import prefix
 from hybrid_router.table import Policy
+from hybrid_router.telemetry.genai import Who
+from hybrid_router.telemetry.trace import Tried
 from hybrid_router.translate.outgoing import outgoing as outgoing_of
 from hybrid_router.translate.pieces import InexpressibleError
 from hybrid_router.upstream.attempt import Attempt, Clocks, Downstream, Ended, Whole
@@ -246,7 +248,6 @@ class Failover:
         try:
             ended = job.last = await attempt.run(origin, request)
             outcome, after = _outcome(ended)
-            pool.queue.took(time.monotonic() - began)
         finally:
             replica.release(tokens, outcome, time.monotonic(), after)
             self._metrics.attempt(
@@ -255,7 +256,22 @@ class Failover:
             self._account(job, target, attempt, ended)
             if reserved is not None:
                 reserved.settle(job.accounted - before, time.monotonic())
+        self._ended(job, place, ended, time.monotonic() - began)
         return ended
+
+    def _ended(self, job: Job, place: Place, ended: Ended, seconds: float) -> None:
+        """Take note of how an attempt went."""
+        target, pool = place.target, place.pool
+        pool.queue.took(seconds)
+        failure = ended.failure
+        if failure is not None:
+            ms = round(seconds * 1000)
+            job.trail.append(Tried(target.backend, failure.cause.value, failure.status, ms))
+        elif ended.usage is not None:
+            who = Who(job.call.kind, pool.backend.provider or pool.backend.engine, target.model)
+            first = ended.first_token if job.call.stream else None
+            usage = ended.usage
+            self._metrics.genai.answered(who, usage.prompt, usage.completion, seconds, first)
 
     def _arms(self, job: Job, target: Target, pool: Pool) -> bool:
         """Return whether a stream's token ids are kept, so that it can outlive its replica."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hybrid_router.discovery.registry import Pool, Replica
     from hybrid_router.openai.request import Call, Outgoing
     from hybrid_router.table import Backend, Policy, Target
+    from hybrid_router.telemetry.trace import Tried
     from hybrid_router.upstream.attempt import Downstream, Ended
 
 
@@ -32,6 +33,7 @@ class Job:
         attempts: made so far.
         last: how the last attempt ended.
         target: of the last attempt.
+        trail: the attempts that failed, for a client that asks.
         failed: backends at which attempts failed.
         unsaid: what a backend's form could not say, where one was left out for that.
         withheld: why the data policy kept the request from a backend.
@@ -57,6 +59,7 @@ class Job:
     last: Ended | None = None
     target: Target | None = None
     backend: Backend | None = None
+    trail: list[Tried] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     unsaid: str | None = None
     withheld: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from hybrid_router.telemetry.trace import child_of
 from hybrid_router.upstream.pool import USER_AGENT
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from hybrid_router.table import Backend
     from hybrid_router.upstream.pool import Origin
 
-_INTERNAL = (b"traceparent", b"tracestate")
 _EXTERNAL = (b"openai-beta",)
 _ANTHROPIC_VERSION = b"2023-06-01"
 """The version of Anthropic's API that is written and read here; a client may ask for another."""
@@ -69,13 +69,13 @@ def post(
 def passed_headers(headers: Mapping[bytes, bytes], request_id: str, backend: Backend) -> bytes:
     """Return the client's header lines that a backend gets, and those that its API needs."""
     internal = backend.trust == "internal"
-    names = _INTERNAL if internal else _EXTERNAL
-    lines = [b"%s: %s\r\n" % (name, headers[name]) for name in names if name in headers]
+    if internal:
+        lines = [child_of(headers), b"x-request-id: %s\r\n" % request_id.encode()]
+    else:
+        lines = [b"%s: %s\r\n" % (n, headers[n]) for n in _EXTERNAL if n in headers]
     if backend.dialect == "anthropic":
         version = headers.get(b"anthropic-version", _ANTHROPIC_VERSION)
         lines.append(b"anthropic-version: %s\r\n" % version)
         if b"anthropic-beta" in headers:
             lines.append(b"anthropic-beta: %s\r\n" % headers[b"anthropic-beta"])
-    if internal:
-        lines.append(b"x-request-id: %s\r\n" % request_id.encode())
     return b"".join(lines)
