@@ -197,14 +197,11 @@ class Reconciler:
 
     async def _names(self, owner: Owner, plan: Plan) -> _Names:
         """Find out whose the objects are that the plan applies."""
-        known: set[Ref] = set()
-        foreign: set[Ref] = set()
-        for obj in plan.apply:
-            ref = Ref(obj["kind"], obj["metadata"]["name"])
-            live = await self._find(owner.namespace, ref)
-            if live is not None:
-                (known if is_ours(live, owner) else foreign).add(ref)
-        return _Names(frozenset(known), frozenset(foreign))
+        refs = [Ref(obj["kind"], obj["metadata"]["name"]) for obj in plan.apply]
+        lives = await asyncio.gather(*(self._find(owner.namespace, ref) for ref in refs))
+        there = {ref: live for ref, live in zip(refs, lives, strict=True) if live is not None}
+        known = frozenset(ref for ref, live in there.items() if is_ours(live, owner))
+        return _Names(known, frozenset(there) - known)
 
     async def _find(self, namespace: str, ref: Ref) -> Mapping[str, Any] | None:
         """Return an object; if our watches do not show it, for want of our labels, its metadata."""

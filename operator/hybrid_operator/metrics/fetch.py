@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-import httpx2
+import aiohttp
 
 from hybrid_operator.kube.errors import KubeError
 from hybrid_operator.kube.kinds import POD, key_of
@@ -35,9 +36,13 @@ class Fetch(Protocol):
 
 
 class Direct:
-    """From the pod's own address: in the cluster."""
+    """From the pod's own address: in the cluster.
 
-    def __init__(self, http: httpx2.AsyncClient) -> None:
+    A thousand resources are 130 scrapes a second and more, hence aiohttp, whose request costs a
+    third of what one of the API server's client does.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http
 
     async def __call__(self, pod: Mapping[str, Any]) -> str:
@@ -55,15 +60,15 @@ class Direct:
                 return await self._read(f"http://{host}:{_port(pod)}{PATH}")
         except TimeoutError:
             raise FetchError(f"no answer within {DEADLINE_SECONDS:g} s") from None
-        except httpx2.HTTPError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise FetchError(str(error) or type(error).__name__) from None
 
     async def _read(self, url: str) -> str:
-        async with self._http.stream("GET", url) as response:
-            if not response.is_success:
-                raise FetchError(f"{PATH} answered {response.status_code}")
+        async with self._http.get(url, allow_redirects=False) as response:
+            if response.status != HTTPStatus.OK:
+                raise FetchError(f"{PATH} answered {response.status}")
             content = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.content.iter_any():
                 content += chunk
                 if len(content) > MAX_BYTES:
                     raise FetchError(f"{PATH} is longer than {MAX_BYTES} bytes")
@@ -91,9 +96,9 @@ class Proxied:
             raise FetchError(str(error)) from None
 
 
-def client() -> httpx2.AsyncClient:
-    """Return an HTTP client for pods: no proxy, no redirects, connections kept."""
-    return httpx2.AsyncClient(timeout=DEADLINE_SECONDS, trust_env=False)
+def client() -> aiohttp.ClientSession:
+    """Return an HTTP client for pods: no proxy, and no connection outlives its scrape."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
 
 
 def _port(pod: Mapping[str, Any]) -> int:
