@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 SECONDS = 30.0
 """How long something may take on a busy machine before a test says that it does not happen."""
+STARTING_SECONDS = 120.0
+"""The same of an operator's start: it takes 2 s of CPU time, and the Lease may be another's yet."""
 KINDS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "Service": "/api/v1/namespaces/{}/services",
@@ -208,7 +210,7 @@ class OperatorProcess:
             assert self.process.poll() is None, f"the operator ended:\n{self.log}"
             return marker in self.log
 
-        until(leads, "the operator leads")
+        until(leads, "the operator leads", STARTING_SECONDS)
 
     def stop(self) -> int:
         """Send SIGTERM; return the exit status."""
