@@ -8,7 +8,7 @@ import pytest
 from hybrid_router.openai.request import Call
 from hybrid_router.pipeline import Answering
 from hybrid_router.server.exchange import Exchange
-from hybrid_router.upstream.failover import Job
+from hybrid_router.upstream.job import Job
 from tests.support.routers import backend, router, table
 from tests.support.upstreams import Upstream, answers, streams
 
