@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 CRD = ROOT / "crds" / "hybridinference.dev_hybridinferences.yaml"
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",

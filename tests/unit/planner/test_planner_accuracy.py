@@ -33,10 +33,12 @@ def test_the_room_that_vllm_printed_lies_between_least_and_most(start):
 
 @pytest.mark.parametrize("start", [pytest.param(s, id=s.name) for s in grid.start_ups()])
 def test_the_weights_that_vllm_printed_are_planned_within_two_percent(start):
+    printed = start.row["weights_gib"] * 2**30
     if start.row.get("loading_peak"):
-        pytest.skip("what vLLM printed counts a 16-bit layer on its way")
-    loaded = start.row["weights_gib"] * 2**30
-    assert start.plan.weights == pytest.approx(loaded, rel=0.02)
+        # What vLLM printed counts a 16-bit layer on its way, which does not stay.
+        assert 0.9 * printed < start.plan.weights < printed
+    else:
+        assert start.plan.weights == pytest.approx(printed, rel=0.02)
 
 
 def test_nothing_is_said_to_fit_that_does_not_fit():
