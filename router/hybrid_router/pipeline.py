@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING
 
 from hybrid_router.admission import Admission, Ticket
 from hybrid_router.anthropic.request import estimated_count
-from hybrid_router.classify.prompt import Prompt
 from hybrid_router.core.decision import (
-    NOT_JUDGED,
     Decision,
     Needs,
     Reason,
     Refused,
-    Verdict,
     after_failure,
     candidates,
-    decide,
-    worth_judging,
 )
 from hybrid_router.datapolicy.gate import UNCONDITIONAL
 from hybrid_router.datapolicy.source import Gates
+from hybrid_router.judging import Judging
 from hybrid_router.keys import Unauthorized
 from hybrid_router.openai.body import invalid
 from hybrid_router.openai.errors import ApiError
@@ -110,6 +106,12 @@ class Answering:
         if decision.confidence is not None:
             lines += f"x-hybrid-confidence: {decision.confidence:.3f}\r\n"
             lines += f"x-hybrid-classifier: {decision.classifier}\r\n"
+        if decision.intent is not None:
+            lines += f"x-hybrid-intent: {decision.intent}\r\n"
+        if decision.rule is not None:
+            lines += f"x-hybrid-rule: {decision.rule}\r\n"
+        if decision.shadowed is not None:
+            lines += f"x-hybrid-shadow: {decision.shadowed}\r\n"
         return lines + self._classes()
 
     def _classes(self) -> str:
@@ -150,7 +152,7 @@ class Pipeline:
         self.registry = registry
         self.metrics = metrics
         self._keys = keys
-        self._classifier = classifier_source
+        self._judging = Judging(registry, metrics, classifier_source)
         self._log = access_log
         self._gates = Gates(metrics)
         registry.listen(self._gates.follow)
@@ -228,7 +230,7 @@ class Pipeline:
         if isinstance(call, ResponsesCall) and len(model.targets) > 1:
             call.share()
         decision = answering.decision = await self._decide(
-            answering.table, model, call, clearance.ruling.kept
+            answering.table, model, call, (exchange, clearance.ruling.kept)
         )
         answering.reason = decision.reason
         job = answering.job = Job(
@@ -250,37 +252,21 @@ class Pipeline:
             write(exchange, job)
 
     async def _decide(
-        self, table: RouteTable, model: Model, call: Call, kept: str | None
+        self, table: RouteTable, model: Model, call: Call, asked: tuple[Exchange, str | None]
     ) -> Decision:
+        exchange, kept = asked
         try:
             targets = candidates(table, model, _needs(model, call), kept)
             targets = reachable(call, targets, table.backends)
             if call.kind == "embeddings":
                 targets = _one_model(model, targets)
-            verdict = None
-            if model.classified and call.kind != "count_tokens":
-                verdict = await self._judge(table, model, targets, call)
-            made = decide(table.policy, targets, table.backends, verdict, self.registry.available)
+            made = await self._judging.decide(table, model, targets, call, exchange)
             return made if kept is None else replace(made, reason=Reason.DATA_POLICY)
         except Refused as refused:
             headers: tuple[tuple[bytes, bytes], ...] = ()
             if refused.status == 503:  # noqa: PLR2004  Service Unavailable
                 headers = ((b"retry-after", b"1"),)
             raise ApiError(refused.status, refused.code, refused.message, headers=headers) from None
-
-    async def _judge(
-        self, table: RouteTable, model: Model, targets: tuple[Target, ...], call: Call
-    ) -> Verdict | None:
-        if not worth_judging(model, targets, table.backends):
-            return NOT_JUDGED
-        classifier = self._classifier()
-        if classifier is None:
-            return None
-        if call.kind == "completions":
-            prompt = Prompt.from_text(call.text())
-        else:
-            prompt = Prompt.from_messages(call.messages())
-        return await classifier.classify(prompt)
 
     def _exhausted(self, job: Job) -> ApiError:
         """Return the error for a request that no backend answered."""
@@ -351,6 +337,8 @@ class Pipeline:
                 reason=reason,
                 confidence=decision.confidence if decision is not None else None,
                 data_classes=answering.clearance.ruling.names,
+                intent=decision.intent if decision is not None else None,
+                rule=decision.rule if decision is not None else None,
                 attempts=job.attempts if job is not None else 0,
                 prompt_tokens=job.prompt_tokens if job is not None else 0,
                 completion_tokens=job.completion_tokens if job is not None else 0,

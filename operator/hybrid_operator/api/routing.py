@@ -9,6 +9,7 @@ from pydantic import Field
 from hybrid_operator.api.base import (
     ATOMIC,
     MAP_BY_NAME,
+    SET,
     USD,
     DNSLabel,
     Duration,
@@ -25,6 +26,17 @@ TIME_ZONE = Shape(
     "UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+",
     "must be UTC or an IANA time zone as area/place, such as Europe/Berlin",
 )
+
+HEADER_NAME = Shape(
+    "[a-z0-9]([-a-z0-9_]*[a-z0-9])?",
+    "must be a header name in lower case: letters, digits, '-' and '_'",
+)
+SECRET_KEY = Shape(
+    "[-._a-zA-Z0-9]+", "must be a key of a Secret: letters, digits, '-', '_' and '.'"
+)
+HEADER_VALUE = Shape("[ -~]*", "must be printable ASCII")
+
+SecretKeyName = Annotated[str, Field(max_length=253), SECRET_KEY]
 
 
 class Classifier(Spec):
@@ -81,9 +93,9 @@ class Intent(Spec):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         rule(
-            "has(self.prefer) || has(self.threshold)",
-            "needs prefer, threshold or both",
-            lambda i: i.prefer is not None or i.threshold is not None,
+            "has(self.prefer) || has(self.threshold) || has(self.models)",
+            "needs prefer, threshold or models",
+            lambda i: i.prefer is not None or i.threshold is not None or bool(i.models),
         ),
     )
 
@@ -93,6 +105,55 @@ class Intent(Spec):
     """Side that is asked first, whatever the confidence."""
     threshold: Fraction | None = None
     """Confidence from which the local model answers this intent. Defaults to routing.threshold."""
+    models: Annotated[list[ModelName], Field(max_length=16, json_schema_extra=ATOMIC)] = []
+    """Local or API models that may answer this intent. Defaults to all of the alias."""
+
+
+class HeaderMatch(Spec):
+    """A request header."""
+
+    name: Annotated[str, Field(max_length=64), HEADER_NAME]
+    """Name, in lower case."""
+    value: Annotated[str, Field(max_length=256), HEADER_VALUE] | None = None
+    """Exact value. Without it, the header must be there."""
+
+
+class Match(Spec):
+    """What a request must look like; everything stated must hold."""
+
+    aliases: Annotated[list[ModelName], Field(max_length=16, json_schema_extra=SET)] = []
+    """Names that clients ask for; one of them."""
+    keys: Annotated[list[SecretKeyName], Field(max_length=64, json_schema_extra=SET)] = []
+    """Client keys, by their names in router.clientKeys; one of them."""
+    headers: Annotated[list[HeaderMatch], Field(max_length=8, json_schema_extra=MAP_BY_NAME)] = []
+    """Request headers; all of them."""
+    min_prompt_tokens: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    """Shortest prompt, in estimated tokens."""
+    max_prompt_tokens: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    """Longest prompt, in estimated tokens."""
+
+
+class RoutingRule(Spec):
+    """A rule for requests of a kind. Rules are looked at in order, the first match counts."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        rule(
+            "has(self.prefer) || has(self.threshold) || has(self.models)",
+            "needs prefer, threshold or models",
+            lambda r: r.prefer is not None or r.threshold is not None or bool(r.models),
+        ),
+    )
+
+    name: DNSLabel
+    """Name of the rule, as shown in x-hybrid-rule and metrics."""
+    match: Match = Match()
+    """What requests it holds for. Defaults to all."""
+    prefer: Literal["local", "api"] | None = None
+    """Side that is asked first, whatever the confidence."""
+    threshold: Fraction | None = None
+    """Confidence from which the local model answers, whatever the intent."""
+    models: Annotated[list[ModelName], Field(max_length=16, json_schema_extra=ATOMIC)] = []
+    """Local or API models that may answer. Defaults to all of the alias."""
 
 
 class Breaker(Spec):
@@ -120,14 +181,31 @@ class Failover(Spec):
 class Routing(Spec):
     """Who answers which prompt."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        rule(
+            "(has(self.threshold) ? 1 : 0) + (has(self.quality) ? 1 : 0)"
+            " + (has(self.share) ? 1 : 0) <= 1",
+            "set one of threshold, quality and share",
+            lambda r: sum(x is not None for x in (r.threshold, r.quality, r.share)) <= 1,
+        ),
+    )
+
     classifier: Classifier = Classifier()
     """What judges a prompt."""
     threshold: Fraction | None = None
     """Confidence from which the local model answers. Defaults to "0.85"."""
+    quality: Fraction | None = None
+    """Instead of threshold: as much is local as keeps this share of the API's quality."""
+    share: Fraction | None = None
+    """Instead of threshold: this share of requests is answered locally, the surest ones."""
     aliases: Annotated[list[Alias], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
     """Names that lead to several models."""
     intents: Annotated[list[Intent], Field(max_length=32, json_schema_extra=MAP_BY_NAME)] = []
     """Kinds of tasks with rules of their own."""
+    rules: Annotated[list[RoutingRule], Field(max_length=32, json_schema_extra=MAP_BY_NAME)] = []
+    """Rules on names, keys, headers and length, in order; the first match counts."""
+    shadow: Literal["local", "api"] | None = None
+    """Asks this side first for every classified request, and only records the decisions."""
     failover: Failover | None = None
     """How hard a request is tried."""
     prefix_affinity: bool | None = None

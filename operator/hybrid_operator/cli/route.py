@@ -12,6 +12,7 @@ import click
 from hybrid_operator.cli import offline
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, file_option, output_option
 from hybrid_operator.cli.output import emit, table
+from hybrid_router.classify.cut import Cut
 from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.classify.prompt import Prompt
 from hybrid_router.core.datapolicy import NOTHING, Ruling
@@ -26,21 +27,35 @@ from hybrid_router.core.decision import (
     decide,
     worth_judging,
 )
+from hybrid_router.core.terms import Asked, Terms, terms
 from hybrid_router.datapolicy.gate import build
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hybrid_router.table import Model, RouteTable, Target
 
 BYTES_PER_TOKEN = 4
-"""For English text and the tokenizers in use; only for the check against the context length."""
+"""For English text and the tokenizers in use."""
+ANSWER_TOKENS = 300
+"""Assumed for the cost on both sides."""
 
 
 @click.command()
 @click.argument("prompt")
 @file_option
 @click.option("--model", default="auto", show_default=True, help="What the client would ask for.")
+@click.option("--key", help="Id of the client's key, for rules on keys.")
+@click.option("--header", "headers", multiple=True, help="NAME=VALUE, for rules on headers.")
 @output_option
-def route(prompt: str, path: str, model: str, output: str) -> None:
+def route(
+    prompt: str,
+    path: str,
+    model: str,
+    key: str | None,
+    headers: tuple[str, ...],
+    output: str,
+) -> None:
     """Show who would answer PROMPT (- reads standard input), and why.
 
     Every backend counts as available. The classifier is the embedded one, also where the resource
@@ -48,69 +63,102 @@ def route(prompt: str, path: str, model: str, output: str) -> None:
     """
     text = sys.stdin.read() if prompt == "-" else prompt
     resource = offline.read(path)[0]
-    answer = _explain(resource.table(), model, text)
-    rows = [(key, "-" if value in (None, []) else value) for key, value in answer.items()]
+    asked = Asked(model, key, len(text.encode()) // BYTES_PER_TOKEN, _headers(headers))
+    answer = _explain(resource.table(), asked, [{"role": "user", "content": text}])
+    rows = [(name, "-" if value in (None, []) else value) for name, value in answer.items()]
     emit(answer, output, table(("", ""), rows).lstrip("\n"))
     if answer["decision"] == "refuse":
         raise click.exceptions.Exit(EXIT_NO)
 
 
-def _explain(routes: RouteTable, name: str, text: str) -> dict[str, Any]:
-    entry = routes.models.get(name)
+def _headers(stated: Sequence[str]) -> dict[bytes, bytes]:
+    found = {}
+    for each in stated:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise BadInputError(f"--header: {each!r} is not NAME=VALUE")
+        found[name.strip().lower().encode()] = value.strip().encode()
+    return found
+
+
+def _explain(routes: RouteTable, asked: Asked, messages: list[dict[str, str]]) -> dict[str, Any]:
+    entry = routes.models.get(asked.alias)
     if entry is None:
         known = ", ".join(sorted(routes.models))
-        raise BadInputError(f"--model: nobody serves {name!r}; there are {known}")
-    ruling = _ruling(routes, text)
+        raise BadInputError(f"--model: nobody serves {asked.alias!r}; there are {known}")
+    classifier, prompt = EmbeddedClassifier(), Prompt.from_messages(messages)
+    found = terms(routes.policy, asked, Cut(classifier.model.curve).threshold(routes.policy))
+    ruling = _ruling(routes, messages)
+    classes = {"data_classes": list(ruling.names)}
     if ruling.refused:
         why = f"the data policy refuses {', '.join(ruling.refused)}"
-        return _answer("refuse", routes, reason=why, classes=ruling.names)
+        return _answer("refuse", found.threshold, reason=why) | classes
     try:
-        needs = Needs(tokens=len(text.encode()) // BYTES_PER_TOKEN)
-        targets = candidates(routes, entry, needs, ruling.kept)
-        verdict = _verdict(routes, entry, targets, text)
-        decision = decide(routes.policy, targets, routes.backends, verdict, lambda _: True)
+        targets = candidates(routes, entry, Needs(tokens=asked.tokens), ruling.kept)
+        verdict = _verdict(routes, entry, targets, (classifier, prompt))
+        decision = decide(routes.policy, targets, routes.backends, verdict, lambda _: True, found)
     except Refused as refused:
-        return _answer("refuse", routes, reason=refused.message, classes=ruling.names)
+        reason, rule = refused.message, found.rule
+        return _answer("refuse", found.threshold, reason=reason, rule=rule) | classes
     if ruling.kept is not None:
         decision = replace(decision, reason=Reason.DATA_POLICY)
-    return _decided(routes, decision, verdict) | {"data_classes": list(ruling.names)}
+    return _decided(routes, entry, decision, found, asked.tokens) | classes
 
 
-def _ruling(routes: RouteTable, text: str) -> Ruling:
+def _ruling(routes: RouteTable, messages: list[dict[str, str]]) -> Ruling:
     policy = routes.policy.data
     if policy is None:
         return NOTHING
-    body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
-    return build(policy).judge(body).ruling
+    return build(policy).judge(json.dumps({"messages": messages}).encode()).ruling
 
 
 def _verdict(
-    routes: RouteTable, entry: Model, targets: tuple[Target, ...], text: str
+    routes: RouteTable,
+    entry: Model,
+    targets: tuple[Target, ...],
+    judge: tuple[EmbeddedClassifier, Prompt],
 ) -> Verdict | None:
     if not entry.classified or routes.policy.classifier.type == "none":
         return None
     if not worth_judging(entry, targets, routes.backends):
         return NOT_JUDGED
-    return EmbeddedClassifier().judge(Prompt.from_text(text))
+    classifier, prompt = judge
+    return classifier.judge(prompt)
 
 
-def _decided(routes: RouteTable, decision: Decision, verdict: Verdict | None) -> dict[str, Any]:
+def _decided(
+    routes: RouteTable, entry: Model, decision: Decision, found: Terms, tokens: int
+) -> dict[str, Any]:
     first = decision.targets[0]
     internal = routes.backends[first.backend].trust == "internal"
     return _answer(
         "local" if internal else "api",
-        routes,
+        decision.threshold if decision.threshold is not None else found.threshold,
         model=first.model,
         confidence=decision.confidence,
         intent=decision.intent,
+        rule=decision.rule,
         reason=decision.reason.value,
-        classifier=verdict.classifier if verdict else None,
+        classifier=decision.classifier,
+        cost_local_usd=_cost(routes, entry, "internal", tokens),
+        cost_api_usd=_cost(routes, entry, "external", tokens),
     )
 
 
-def _answer(
-    decision: str, routes: RouteTable, classes: tuple[str, ...] = (), **known: object
-) -> dict[str, Any]:
+def _cost(routes: RouteTable, entry: Model, trust: str, tokens: int) -> float | None:
+    """Return what the first target of a side asks for the prompt and a usual answer, in USD."""
+    for target in entry.targets:
+        backend = routes.backends[target.backend]
+        if backend.trust == trust:
+            price = backend.prices.get(target.model)
+            if price is None:
+                return None
+            usd = (tokens * price.input + ANSWER_TOKENS * price.output) / 1e6
+            return round(usd, 8)
+    return None
+
+
+def _answer(decision: str, threshold: float, **known: object) -> dict[str, Any]:
     """Return the stable fields in their order, what is not known as None."""
     confidence = known.get("confidence")
     return {
@@ -118,11 +166,11 @@ def _answer(
         "model": known.get("model"),
         "confidence": round(confidence, 3) if isinstance(confidence, float) else None,
         "intent": known.get("intent"),
-        "threshold": routes.policy.threshold,
-        "rule": None,
+        "threshold": round(threshold, 4),
+        "rule": known.get("rule"),
         "reason": known["reason"],
         "classifier": known.get("classifier"),
-        "cost_local_usd": None,
-        "cost_api_usd": None,
-        "data_classes": list(classes),
+        "cost_local_usd": known.get("cost_local_usd"),
+        "cost_api_usd": known.get("cost_api_usd"),
+        "data_classes": [],
     }

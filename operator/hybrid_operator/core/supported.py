@@ -27,8 +27,6 @@ def not_acted_on(spec: HybridInferenceSpec) -> list[Problem]:
 def _routing(routing: Routing) -> Iterator[Problem]:
     if routing.classifier.type == "cascade":
         yield Problem("classifier.type", "cascade is not there yet; embedded is used")
-    if routing.intents:
-        yield Problem("intents", "are not recognised yet; the threshold decides for all prompts")
 
 
 def _budgets(spec: HybridInferenceSpec) -> Iterator[Problem]:

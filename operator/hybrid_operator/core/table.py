@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
-from hybrid_operator.core import limits, naming
+from hybrid_operator.core import limits, naming, rules
 from hybrid_operator.core.engine import intent
 from hybrid_operator.core.engine.surfaces import surfaces
 from hybrid_operator.core.objects.router_pod import KEYS, key_file
@@ -234,6 +234,11 @@ def _policy(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Policy:
     return Policy(
         classifier=_classifier(spec, defaults),
         threshold=float(threshold) if threshold else _DEFAULT.threshold,
+        quality=_number(spec.routing.quality),
+        share=_number(spec.routing.share),
+        intents=rules.intents(spec),
+        rules=rules.rules(spec),
+        shadow=spec.routing.shadow,
         deadline=_seconds(failover.deadline if failover else None, _DEFAULT.deadline),
         attempts=(failover.attempts if failover else None) or _DEFAULT.attempts,
         breaker_failures=(breaker.failures if breaker else None) or _DEFAULT.breaker_failures,
@@ -264,6 +269,10 @@ def _classifier(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Classifi
         return Classifier(type="slm", target=_local_target(asked, defaults), timeout=timeout)
     # A cascade is not acted on yet; the classifier that needs no model stands in for it.
     return Classifier(type="none" if wanted.type == "none" else "embedded", timeout=timeout)
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
 
 
 def _seconds(text: str | None, default: float) -> float:

@@ -16,6 +16,8 @@ TURN_HEAD, TURN_TAIL = 3_000, 1_000
 """Characters kept of the last user turn: people put the task first, or after a pasted text."""
 CONTEXT_HEAD, CONTEXT_TAIL = 800, 400
 """Characters kept of the system prompt and earlier user turns together, likewise."""
+TURNS = 8
+"""Earlier user turns that count: the first one, and the last ones."""
 CUT = "\n[...]\n"
 """Stands where something was left out."""
 
@@ -29,12 +31,20 @@ class Prompt:
 
     turn: str
     """The last user turn that holds text; bounded."""
-    context: str = ""
-    """System prompt and earlier user turns; bounded."""
     length: int = 0
     """Characters of the last user turn before it was bounded."""
+    system: str = ""
+    """What system and developer say; bounded."""
+    turns: tuple[str, ...] = ()
+    """The first user turn and the last ones before `turn`, in order; each bounded."""
     earlier: int = 0
     """How many user turns came before it."""
+
+    @property
+    def context(self) -> str:
+        """System prompt and earlier user turns together, bounded."""
+        pieces = [self.system] if self.system else []
+        return clip("\n".join([*pieces, *self.turns[-4:]]), CONTEXT_HEAD, CONTEXT_TAIL)
 
     @classmethod
     def from_text(cls, text: str) -> Prompt:
@@ -49,11 +59,12 @@ class Prompt:
             return cls(turn="")
         last = turns.pop()
         said = [text for m in messages if _role(m) in _INSTRUCTIONS and (text := _text(m))]
-        pieces = [clip(text, CONTEXT_HEAD, CONTEXT_TAIL) for text in (*said[:2], *turns[-4:])]
+        kept = turns if len(turns) <= TURNS else [turns[0], *turns[1 - TURNS :]]
         return cls(
             turn=clip(last, TURN_HEAD, TURN_TAIL),
-            context=clip("\n".join(pieces), CONTEXT_HEAD, CONTEXT_TAIL),
             length=len(last),
+            system=clip("\n".join(said[:2]), CONTEXT_HEAD, CONTEXT_TAIL),
+            turns=tuple([clip(text, CONTEXT_HEAD, CONTEXT_TAIL) for text in kept]),
             earlier=len(turns),
         )
 

@@ -11,9 +11,12 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hybrid_router.core.terms import Terms
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from hybrid_router.core.terms import Side
     from hybrid_router.table import Backend, Capability, Model, Policy, RouteTable, Target
 
 
@@ -29,6 +32,10 @@ class Reason(enum.StrEnum):
     CONFIDENT = "confident"
     NOT_CONFIDENT = "not-confident"
     CLASSIFIER_ERROR = "classifier-error"
+    RULE = "rule"
+    INTENT = "intent"
+    CONVERSATION = "conversation"
+    SHADOW = "shadow"
     LOCAL_ONLY = "local-only"
     DATA_POLICY = "data-policy"
     NO_LOCAL_TARGET = "no-local-target"
@@ -46,6 +53,10 @@ REASONS: Mapping[Reason, str] = {
     Reason.CONFIDENT: "the classifier's confidence reaches the threshold: local",
     Reason.NOT_CONFIDENT: "the classifier's confidence is below the threshold: the API",
     Reason.CLASSIFIER_ERROR: "the classifier gave no verdict: the API",
+    Reason.RULE: "a rule of the policy names the side",
+    Reason.INTENT: "the policy prefers this side for the prompt's intent",
+    Reason.CONVERSATION: "the conversation stays where it was: its confidence changed too little",
+    Reason.SHADOW: "shadow mode: all requests go one way, the decision is only recorded",
     Reason.LOCAL_ONLY: "the policy lets nothing leave the cluster: local",
     Reason.DATA_POLICY: "what the request holds must stay inside the cluster: local",
     Reason.NO_LOCAL_TARGET: "no local model of this name can take the request: the API",
@@ -85,6 +96,14 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """The judgement of an earlier user turn of the same conversation."""
+
+    confidence: float
+    intent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """A classifier's judgement of one prompt."""
 
@@ -96,6 +115,8 @@ class Verdict:
     """Who judged, and how far to trust it (`embedded-uncalibrated`)."""
     error: str | None = None
     """Why there is no confidence, when there should be one."""
+    earlier: tuple[Earlier, ...] = ()
+    """Of the conversation's earlier user turns, in order."""
 
 
 NOT_JUDGED = Verdict(confidence=None, intent=None, classifier="none")
@@ -116,6 +137,12 @@ class Decision:
     intent: str | None = None
     classifier: str | None = None
     """Who judged (`Verdict.classifier`); None if nobody was asked."""
+    threshold: float | None = None
+    """That the confidence was held against; None where it decided nothing."""
+    rule: str | None = None
+    """The rule of the policy that matched."""
+    shadowed: Side | None = None
+    """In shadow mode: the side that would have been asked first."""
 
 
 def candidates(
@@ -163,28 +190,42 @@ def decide(
     backends: Mapping[str, Backend],
     verdict: Verdict | None,
     available: Callable[[str], bool],
+    terms: Terms | None = None,
 ) -> Decision:
     """Order `targets` for the attempts.
 
     Args:
-        policy: brings the threshold.
+        policy: what holds for all requests.
         targets: what `candidates` left.
         backends: of the table.
         verdict: None for a name that is not classified and where nobody judges.
         available: whether a backend, by its name, would take a request now.
+        terms: what holds for this request; the policy's own terms without them.
 
     Raises:
-        Refused: `targets` is empty.
+        Refused: `targets` is empty, or none of them is allowed.
     """
+    terms = terms if terms is not None else Terms(threshold=policy.threshold)
     if policy.local_only is not None:  # again: a caller that skipped `candidates` leaks nothing
         targets = [t for t in targets if backends[t.backend].trust == "internal"]
     if not targets:
         raise Refused(503, "no_backend", "no backend serves this model at the moment")
-    preferred, reason = _prefer(policy, targets, backends, verdict)
+    intent = verdict.intent if verdict is not None else None
+    if verdict is not None:
+        targets = _allowed(targets, terms.models(intent), terms.rule)
+    preferred, reason = _prefer(policy, targets, backends, verdict, terms)
+    shadowed = None
+    if policy.shadow is not None and reason in _SHADOWED:
+        shadowed = _side(preferred[0], backends)
+        preferred, reason = _one_way(policy.shadow, preferred, backends), Reason.SHADOW
     order, reason = _by_availability(preferred, reason, backends, available)
     if verdict is None:
-        return Decision(order, reason)
-    return Decision(order, reason, verdict.confidence, verdict.intent, verdict.classifier)
+        return Decision(order, reason, rule=terms.rule)
+    threshold = terms.at(intent) if verdict.confidence is not None else None
+    return Decision(
+        order, reason, verdict.confidence, intent, verdict.classifier, threshold, terms.rule,
+        shadowed,
+    )  # fmt: skip
 
 
 def after_failure(failed: Backend) -> Reason:
@@ -192,11 +233,38 @@ def after_failure(failed: Backend) -> Reason:
     return Reason.LOCAL_FAILED if failed.trust == "internal" else Reason.EXTERNAL_FAILED
 
 
+_SHADOWED = frozenset(
+    (
+        Reason.CONFIDENT, Reason.NOT_CONFIDENT, Reason.CLASSIFIER_ERROR, Reason.INTENT, Reason.RULE,
+        Reason.CONVERSATION,
+    )
+)  # fmt: skip
+"""Decisions between two sides that could both answer."""
+
+
+def _allowed(
+    targets: Sequence[Target], models: Sequence[str], rule: str | None
+) -> Sequence[Target]:
+    """Return the targets whose models are allowed; all where none is named.
+
+    Raises:
+        Refused: none is.
+    """
+    if not models:
+        return targets
+    left = [t for t in targets if t.model in models]
+    if not left:
+        where = f"rule {rule}" if rule is not None else "the intent's policy"
+        raise Refused(400, "model_not_allowed", f"{where} allows no model that can take this")
+    return left
+
+
 def _prefer(
     policy: Policy,
     targets: Sequence[Target],
     backends: Mapping[str, Backend],
     verdict: Verdict | None,
+    terms: Terms,
 ) -> tuple[Sequence[Target], Reason]:
     """Return the targets in the order that policy and verdict ask for, and the reason."""
     if verdict is None:
@@ -208,17 +276,49 @@ def _prefer(
     if not external:
         only = policy.local_only is not None
         return local, Reason.LOCAL_ONLY if only else Reason.NO_EXTERNAL_TARGET
-    return _judge(policy.threshold, local, external, verdict)
+    side, reason = choose(terms, verdict)
+    return (local + external if side == "local" else external + local), reason
 
 
-def _judge(
-    threshold: float, local: list[Target], external: list[Target], verdict: Verdict
-) -> tuple[list[Target], Reason]:
+def choose(terms: Terms, verdict: Verdict) -> tuple[Side, Reason]:
+    """Return the side that is asked first, where both can answer, and why."""
+    if terms.prefer is not None:
+        return terms.prefer, Reason.RULE
+    wanted = terms.preferred(verdict.intent)
+    if wanted is not None:
+        return wanted, Reason.INTENT
     if verdict.error is not None or verdict.confidence is None:
-        return external + local, Reason.CLASSIFIER_ERROR
-    if verdict.confidence >= threshold:
-        return local + external, Reason.CONFIDENT
-    return external + local, Reason.NOT_CONFIDENT
+        return "api", Reason.CLASSIFIER_ERROR
+    before = _before(terms, verdict.earlier)
+    threshold = terms.at(verdict.intent)
+    now: Side = "local" if verdict.confidence >= threshold else "api"
+    near = abs(verdict.confidence - threshold) <= terms.hysteresis
+    if before is not None and before != now and near:
+        return before, Reason.CONVERSATION
+    return now, Reason.CONFIDENT if now == "local" else Reason.NOT_CONFIDENT
+
+
+def _before(terms: Terms, earlier: Sequence[Earlier]) -> Side | None:
+    """Return the side that a conversation is on, recomputed from its own turns."""
+    side: Side | None = None
+    for turn in earlier:
+        threshold = terms.at(turn.intent)
+        if side == "local":
+            threshold -= terms.hysteresis
+        elif side == "api":
+            threshold += terms.hysteresis
+        side = "local" if turn.confidence >= threshold else "api"
+    return side
+
+
+def _side(target: Target, backends: Mapping[str, Backend]) -> Side:
+    return "local" if backends[target.backend].trust == "internal" else "api"
+
+
+def _one_way(
+    side: Side, targets: Sequence[Target], backends: Mapping[str, Backend]
+) -> list[Target]:
+    return sorted(targets, key=lambda target: _side(target, backends) != side)
 
 
 def _by_availability(

@@ -31,7 +31,7 @@ from hybrid_router.table.document import (
     encode,
     json_schema,
 )
-from hybrid_router.table.policy import Classifier, Policy
+from hybrid_router.table.policy import Classifier, IntentPolicy, Policy, RoutingRule
 from hybrid_router.table.values import RateLimits, SecretRef, TableError
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Capability",
     "Classifier",
     "DataPolicy",
+    "IntentPolicy",
     "KeyLimits",
     "Keys",
     "Limits",
@@ -52,6 +53,7 @@ __all__ = [
     "Price",
     "RateLimits",
     "RouteTable",
+    "RoutingRule",
     "SecretRef",
     "Service",
     "Surface",

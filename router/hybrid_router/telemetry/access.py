@@ -26,6 +26,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     confidence: float | None = None
     data_classes: tuple[str, ...] = ()
+    intent: str | None = None
+    rule: str | None = None
+    """The rule of the policy that matched."""
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0

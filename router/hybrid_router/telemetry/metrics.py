@@ -16,6 +16,7 @@ from prometheus_client import (
 )
 
 from hybrid_router.core.breaker import Outcome
+from hybrid_router.telemetry.decisions import Decisions
 from hybrid_router.telemetry.diverted import Diverted
 from hybrid_router.telemetry.genai import GenAI
 from hybrid_router.telemetry.series import Count, Counter, Distribution, Histogram
@@ -75,7 +76,7 @@ class Metrics:
             SECONDS,
             registry=own,
         )
-        self.diverted, self.genai = Diverted(own), GenAI(own)
+        self.diverted, self.genai, self.decisions = Diverted(own), GenAI(own), Decisions(own)
         self._ways = _Ways(own)
         self._state = _State(own)
         self._models: frozenset[str] = frozenset()

@@ -27,11 +27,6 @@ CASES = [
         ["spec.routing.classifier.type"],
         id="a cascade",
     ),
-    pytest.param(
-        MINIMAL + "routing: {intents: [{name: sql, prefer: local}]}",
-        ["spec.routing.intents"],
-        id="intents",
-    ),
     pytest.param(MINIMAL + "routing: {prefixAffinity: true}", [], id="but not prefix affinity"),
     pytest.param(
         MINIMAL + 'budgets: [{name: all, period: day, limitUSD: "1"}]',

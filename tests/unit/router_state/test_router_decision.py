@@ -38,7 +38,7 @@ def target(name: str) -> Target:
 
 
 def judged(confidence: float) -> Verdict:
-    return Verdict(confidence, "chat", "embedded-uncalibrated")
+    return Verdict(confidence, "chat", "embedded")
 
 
 BROKEN = Verdict(None, None, "slm", "the local model took too long to classify")

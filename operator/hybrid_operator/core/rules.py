@@ -1,0 +1,54 @@
+"""From `spec.routing`'s intents and rules to the table's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_router.table import IntentPolicy, RoutingRule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hybrid_operator.api.resource import HybridInferenceSpec
+    from hybrid_operator.api.routing import RoutingRule as Stated
+
+
+def intents(spec: HybridInferenceSpec) -> dict[str, IntentPolicy]:
+    """Return what holds for intents, by name."""
+    return {
+        intent.name: IntentPolicy(
+            threshold=float(intent.threshold) if intent.threshold is not None else None,
+            prefer=intent.prefer,
+            models=_upstream(spec, intent.models),
+        )
+        for intent in spec.routing.intents
+    }
+
+
+def rules(spec: HybridInferenceSpec) -> tuple[RoutingRule, ...]:
+    """Return the rules, in order."""
+    return tuple(_rule(spec, rule) for rule in spec.routing.rules)
+
+
+def _rule(spec: HybridInferenceSpec, rule: Stated) -> RoutingRule:
+    match = rule.match
+    return RoutingRule(
+        name=rule.name,
+        aliases=tuple(match.aliases),
+        keys=tuple(match.keys),
+        headers={header.name: header.value or "" for header in match.headers},
+        min_tokens=match.min_prompt_tokens,
+        max_tokens=match.max_prompt_tokens,
+        prefer=rule.prefer,
+        threshold=float(rule.threshold) if rule.threshold is not None else None,
+        models=_upstream(spec, rule.models),
+    )
+
+
+def _upstream(spec: HybridInferenceSpec, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the models as their backends call them."""
+    found: list[str] = []
+    for name in names:
+        called = [m.upstream or m.name for p in spec.providers for m in p.models if m.name == name]
+        found += called or [name]
+    return tuple(found)

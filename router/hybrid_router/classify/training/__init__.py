@@ -1,0 +1,1 @@
+"""Training and measuring of the embedded classifier. The router imports nothing of it."""

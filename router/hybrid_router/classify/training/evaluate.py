@@ -1,0 +1,144 @@
+"""Figures of the classifier on subjects that it never saw, and of what it is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from hybrid_router.classify.training import examples, fit, measures
+from hybrid_router.classify.training.labels import FAULTY, Label, folds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GROUPS = 4
+"""Subjects are divided into so many groups; each is scored by a model of the others."""
+QUALITIES = (0.95, 0.90)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How good one score is."""
+
+    name: str
+    auc: float
+    apgr: float
+    ece: float
+    share_at_85: float
+    local_at_95: float
+    local_at_90: float
+
+
+def figures(name: str, rows: Sequence[Label], scores: Sequence[float]) -> Figures:
+    """Return the figures of a score; those that need the large model leave faulty labels out."""
+    small = [row.small for row in rows]
+    sound = [i for i, row in enumerate(rows) if row.subject not in FAULTY]
+    kept = [scores[i] for i in sound]
+    both = [rows[i].small for i in sound], [rows[i].large for i in sound]
+    points = measures.quality_curve(kept, *both)
+    at_95, at_90 = (measures.local_share(points, quality) for quality in QUALITIES)
+    return Figures(
+        name,
+        measures.auc(scores, small),
+        measures.apgr(kept, *both),
+        measures.ece([min(max(s, 0.0), 1.0) for s in scores], small),
+        measures.share_at_precision(scores, small, 0.85),
+        at_95,
+        at_90,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the whole training gives for rows of subjects that it was not given."""
+
+    rows: list[Label]
+    probabilities: list[float]
+    quality_at_95: list[float]
+    """Quality reached, per group, by the threshold that the training chose for 0.95."""
+
+
+def held_out(rows: Sequence[Label]) -> Held:
+    """Train on all groups but one, calibration and curve included, and score that one; in turn."""
+    fold = folds([row.subject for row in rows], GROUPS)
+    held = Held([], [], [])
+    said = fit.intents(rows, held_out=True)  # knows subjects and phrases, and nobody's answers
+    for group in range(GROUPS):
+        outside = [row for row in rows if fold[row.subject] == group]
+        asked = {row.prompt for row in outside}  # some questions stand in two subjects
+        inside = [r for r in rows if fold[r.subject] != group and r.prompt not in asked]
+        check_no_leak(inside, outside)
+        model = fit.model_of(fit.train(inside, intents_fitted=said, count=GROUPS))
+        found = [model.judge(model.read(row.prompt)).probability for row in outside]
+        held.rows.extend(outside)
+        held.probabilities.extend(found)
+        held.quality_at_95.append(_reached(outside, found, fit.threshold(model, QUALITIES[0])))
+    return held
+
+
+def check_no_leak(inside: Sequence[Label], outside: Sequence[Label]) -> None:
+    """Make sure that no subject and no question is on both sides.
+
+    Raises:
+        ValueError: one is.
+    """
+    subjects = {row.subject for row in inside} & {row.subject for row in outside}
+    if subjects:
+        raise ValueError(f"subjects on both sides: {', '.join(sorted(subjects))}")
+    if {row.prompt for row in inside} & {row.prompt for row in outside}:
+        raise ValueError("a question is on both sides")
+
+
+def _reached(rows: Sequence[Label], probabilities: Sequence[float], threshold: float) -> float:
+    sound = [i for i, row in enumerate(rows) if row.subject not in FAULTY]
+    right = sum(rows[i].small if probabilities[i] >= threshold else rows[i].large for i in sound)
+    return right / sum(rows[i].large for i in sound)
+
+
+def baselines(rows: Sequence[Label]) -> list[Figures]:
+    """Return the figures of chance, of length, TF-IDF and an oracle of subjects' means."""
+    means: dict[str, list[bool]] = {}
+    for row in rows:
+        means.setdefault(row.subject, []).append(row.small)
+    length = [1.0 / (1.0 + len(row.prompt) / 1_000) for row in rows]
+    chance = [((i * 2_654_435_761) % 2**32) / 2**32 for i in range(len(rows))]
+    oracle = [sum(means[row.subject]) / len(means[row.subject]) for row in rows]
+    return [
+        figures("random", rows, chance),
+        figures("prompt length", rows, length),
+        figures("TF-IDF + logistic regression", rows, _tf_idf(rows)),
+        figures("oracle: each subject's mean", rows, oracle),
+    ]
+
+
+def _tf_idf(rows: Sequence[Label]) -> list[float]:
+    fold = folds([row.subject for row in rows], GROUPS)
+    scores = [0.0] * len(rows)
+    for group in range(GROUPS):
+        inside = [row for row in rows if fold[row.subject] != group]
+        vectors = TfidfVectorizer(min_df=3, sublinear_tf=True)
+        regression = LogisticRegression(max_iter=300)
+        regression.fit(vectors.fit_transform([r.prompt for r in inside]), [r.small for r in inside])
+        at = [i for i, row in enumerate(rows) if fold[row.subject] == group]
+        found = regression.predict_proba(vectors.transform([rows[i].prompt for i in at]))[:, 1]
+        for i, value in zip(at, found, strict=True):
+            scores[i] = float(value)
+    return scores
+
+
+def intents_by(rows: Sequence[Label]) -> dict[str, dict[str, float]]:
+    """Return the accuracy on phrases held out, by language and by intent."""
+    bias, weights = fit.intents(rows, held_out=False)
+    right: dict[str, dict[str, list[bool]]] = {"language": {}, "intent": {}}
+    for example in examples.generate(fit.SEED):
+        if example.held_out:
+            hit = fit.named(bias, weights, example.text) == example.intent
+            right["language"].setdefault(example.language, []).append(hit)
+            right["intent"].setdefault(example.intent, []).append(hit)
+    return {
+        kind: {name: sum(hits) / len(hits) for name, hits in sorted(groups.items())}
+        for kind, groups in right.items()
+    }

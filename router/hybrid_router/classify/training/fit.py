@@ -1,0 +1,272 @@
+"""Training: labels and phrases in, a model file out, the same bytes every time.
+
+Needs the extra `train` (scikit-learn). Trees are boosted on surface features; whole subjects are
+left out in turn, and the scores of the questions left out are what calibration and the quality
+curve are made of. Nothing is fitted on a score of a question that its own trees were grown on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from hybrid_router.classify import features, trees, words
+from hybrid_router.classify.cut import for_quality
+from hybrid_router.classify.model import (
+    INTENTS,
+    OPEN,
+    UNKNOWN,
+    Model,
+    Parameters,
+    Point,
+    Scale,
+    read,
+)
+from hybrid_router.classify.training import examples, measures
+from hybrid_router.classify.training.labels import FAULTY, Label, folds
+from hybrid_router.classify.training.priors import LABELLED, PRIORS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+FOLDS = 8
+TREES = 150
+SEED = 0
+_SUBJECT_INTENTS = {
+    "gsm8k": "maths", "abstract_algebra": "maths", "elementary_mathematics": "maths",
+    "high_school_statistics": "maths", "formal_logic": "reasoning", "professional_law": "reasoning",
+    "miscellaneous": "factual-question", "anatomy": "factual-question",
+    "marketing": "factual-question", "prehistory": "factual-question",
+    "world_religions": "factual-question", "high_school_biology": "factual-question",
+}  # fmt: skip
+"""Subjects whose intent is beyond doubt: their questions teach the intents, too."""
+_PER_SUBJECT = 25
+_FREEDOM = 4.0
+"""Inverse strength of the penalty on the words' weights."""
+_LEAST_WEIGHT = 0.05
+_CURVE_POINTS = 100
+_SHRINK_ROWS = 1_000
+"""An intent's own offset counts for half at that many rows; the rest is everyone's."""
+
+
+def question_only(prompt: str) -> str | None:
+    """Return a multiple-choice question without its options; None where there are none."""
+    at = prompt.find("\nA. ")
+    return prompt[:at] if at > 0 else None
+
+
+class Forest:
+    """Trees for questions with options, and for those without."""
+
+    def __init__(self, rows: Sequence[Label]) -> None:
+        right = np.array([row.small for row in rows])
+        whole = np.array([features.surface(row.prompt) for row in rows])
+        self.with_options = _boosted(whole, right)
+        bare = [question_only(row.prompt) or row.prompt for row in rows]
+        self.open = _boosted(np.array([features.surface(text) for text in bare]), right)
+
+    def scorer(self) -> Callable[[str], float]:
+        """Return the function from a prompt to its score."""
+        with_options, bare = trees.compiled(self.with_options), trees.compiled(self.open)
+        at = features.NAMES.index("options")
+
+        def score(prompt: str) -> float:
+            found = features.surface(prompt)
+            return (with_options if found[at] else bare)(found)
+
+        return score
+
+
+def _boosted(rows: Any, right: Any) -> list[trees.Tree]:  # noqa: ANN401  arrays
+    booster = GradientBoostingClassifier(
+        n_estimators=TREES,
+        learning_rate=0.05,
+        max_depth=3,
+        min_samples_leaf=min(200, max(1, len(rows) // 20)),
+        max_features=0.2,
+        subsample=0.7,
+        random_state=SEED,
+    )
+    booster.fit(rows, right)
+    share = float(right.mean())
+    base = math.log(share / (1 - share))
+    grown = [_tree(each.tree_, 0, booster.learning_rate) for each in booster.estimators_[:, 0]]
+    return [round(base, 5), *grown]
+
+
+def _tree(tree: Any, node: int, rate: float) -> trees.Tree:  # noqa: ANN401  scikit-learn's
+    left, right = int(tree.children_left[node]), int(tree.children_right[node])
+    if left < 0:
+        return round(float(tree.value[node][0][0]) * rate, 5)
+    threshold = round(float(tree.threshold[node]), 6)
+    return [int(tree.feature[node]), threshold, _tree(tree, left, rate), _tree(tree, right, rate)]
+
+
+def out_of_fold(rows: Sequence[Label], count: int = FOLDS) -> list[float]:
+    """Return a score for every row, by trees that never saw its subject."""
+    fold = folds([row.subject for row in rows], min(count, len({r.subject for r in rows})))
+    scores = [0.0] * len(rows)
+    for number in sorted(set(fold.values())):
+        score = Forest([row for row in rows if fold[row.subject] != number]).scorer()
+        for i, row in enumerate(rows):
+            if fold[row.subject] == number:
+                scores[i] = score(row.prompt)
+    return scores
+
+
+def intents(
+    rows: Sequence[Label], *, held_out: bool
+) -> tuple[list[float], dict[str, list[tuple[int, float]]]]:
+    """Fit the intents; with `held_out`, also on the phrases that are kept for measuring."""
+    texts = [(e.text, e.intent) for e in examples.generate(SEED) if held_out or not e.held_out]
+    seen: dict[str, int] = {}
+    for row in rows:
+        intent = _SUBJECT_INTENTS.get(row.subject)
+        seen[row.subject] = seen.get(row.subject, 0) + 1
+        if intent is not None and seen[row.subject] <= _PER_SUBJECT:
+            texts += [(row.prompt, intent), (question_only(row.prompt) or row.prompt, intent)]
+    vectors = DictVectorizer(dtype=np.float64)
+    table = vectors.fit_transform([_telling(text) for text, _ in texts])
+    regression = LogisticRegression(C=_FREEDOM, max_iter=300, tol=1e-5)
+    regression.fit(table, [INTENTS.index(intent) for _, intent in texts])
+    weights: dict[str, list[tuple[int, float]]] = {}
+    for column, token in enumerate(vectors.get_feature_names_out()):
+        said = [
+            (row, round(float(regression.coef_[row, column]), 2))
+            for row in range(len(INTENTS))
+            if abs(regression.coef_[row, column]) >= _LEAST_WEIGHT
+        ]
+        if said:
+            weights[str(token)] = said
+    return [round(float(b), 3) for b in regression.intercept_], weights
+
+
+def _telling(text: str) -> dict[str, float]:
+    """Return the tokens of a text that may tell an intent: `the` and `of` are left out."""
+    return dict.fromkeys(sorted(words.tokens(text) - features.GRAMMAR), 1.0)
+
+
+def platt(scores: Sequence[float], right: Sequence[bool]) -> Scale:
+    """Return the scaling that makes scores probabilities."""
+    fitted = LogisticRegression(C=1e6, tol=1e-8).fit(np.array(scores)[:, None], list(right))
+    return Scale(round(float(fitted.coef_[0, 0]), 4), round(float(fitted.intercept_[0]), 4))
+
+
+def offset(scale: Scale, scores: Sequence[float], right: Sequence[bool]) -> Scale:
+    """Return `scale` moved so that its mean is the share that was right, shrunk by few rows."""
+    low, high = -4.0, 4.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        mean = sum(_p(scale, s, middle) for s in scores) / len(scores)
+        low, high = (middle, high) if mean < sum(right) / len(right) else (low, middle)
+    moved = (low + high) / 2 * len(scores) / (len(scores) + _SHRINK_ROWS)
+    return Scale(scale.slope, round(scale.offset + moved, 4))
+
+
+def _p(scale: Scale, score: float, moved: float = 0.0) -> float:
+    return 1.0 / (1.0 + math.exp(-(scale.slope * score + scale.offset + moved)))
+
+
+def calibrated(
+    rows: Sequence[Label], scores: Sequence[float], asked: Sequence[str]
+) -> dict[str, Scale]:
+    """Return the scaling of the labelled intents, and of `unknown`: everyone's."""
+    everyone = platt(scores, [row.small for row in rows])
+    scales = {UNKNOWN: everyone}
+    for intent in LABELLED:
+        inside = [i for i, name in enumerate(asked) if name == intent]
+        scales[intent] = everyone
+        if inside:
+            own = [scores[i] for i in inside]
+            scales[intent] = offset(everyone, own, [rows[i].small for i in inside])
+    return scales
+
+
+def _prior_scales(score: Callable[[str], float]) -> dict[str, Scale]:
+    """Return the scaling of intents without labels: the prior, at the mean of their examples."""
+    found: dict[str, list[float]] = {}
+    for example in examples.generate(SEED):
+        if example.language == "en":
+            found.setdefault(example.intent, []).append(score(example.text))
+    scales = {}
+    for intent, prior in PRIORS.items():
+        inside = found[intent.removesuffix(OPEN)]
+        mean = sum(inside) / len(inside)
+        logit = math.log(prior.probability / (1 - prior.probability))
+        scales[intent] = Scale(prior.slope, round(logit - prior.slope * mean, 4))
+    return scales
+
+
+def train(
+    rows: Sequence[Label],
+    said: Callable[[str], None] = lambda _: None,
+    *,
+    count: int = FOLDS,
+    intents_fitted: tuple[list[float], dict[str, list[tuple[int, float]]]] | None = None,
+) -> bytes:
+    """Return the model file.
+
+    Args:
+        rows: labels; at least two subjects.
+        said: told of the progress, a sentence at a time.
+        count: into how many parts the subjects are divided for scores out of fold.
+        intents_fitted: what `intents` gave, to save fitting it again.
+    """
+    said(f"scoring {len(rows)} questions by trees that never saw their subject")
+    scores = out_of_fold(rows, count)
+    said("fitting the intents")
+    bias, weights = intents_fitted or intents(rows, held_out=True)
+    asked = [named(bias, weights, row.prompt) for row in rows]
+    asked = [intent if intent in LABELLED else UNKNOWN for intent in asked]
+    said("growing the trees")
+    forest = Forest(rows)
+    scales = calibrated(rows, scores, asked) | _prior_scales(forest.scorer())
+    parameters = Parameters(
+        features=features.NAMES,
+        with_options=forest.with_options,
+        open=forest.open,
+        bias=bias,
+        words=weights,
+        scales=scales,
+        curve=curve(rows, [_p(scales[n], s) for n, s in zip(asked, scores, strict=True)]),
+    )
+    return gzip.compress(msgspec.json.encode(parameters), 9, mtime=0)
+
+
+def named(bias: list[float], weights: dict[str, list[tuple[int, float]]], text: str) -> str:
+    """Return the likeliest intent of a text by freshly fitted weights."""
+    votes = bias.copy()
+    for token in words.tokens(text):
+        for index, weight in weights.get(token, ()):
+            votes[index] += weight
+    return INTENTS[votes.index(max(votes))]
+
+
+def model_of(data: bytes) -> Model:
+    """Return the model of a file's bytes."""
+    return Model(read(data))
+
+
+def threshold(model: Model, quality: float) -> float:
+    """Return the threshold that a model's curve gives for a quality."""
+    return for_quality(model.curve, quality)
+
+
+def curve(rows: Sequence[Label], probabilities: Sequence[float]) -> list[Point]:
+    """Return what thresholds mean, from labels whose both sides can be trusted."""
+    sound = [i for i, row in enumerate(rows) if row.subject not in FAULTY]
+    points = measures.quality_curve(
+        [probabilities[i] for i in sound],
+        [rows[i].small for i in sound],
+        [rows[i].large for i in sound],
+    )
+    step = (len(points) - 1) / _CURVE_POINTS
+    chosen = [points[round(i * step)] for i in range(_CURVE_POINTS + 1)]
+    return [Point(*(round(x, 4) for x in point)) for point in chosen]

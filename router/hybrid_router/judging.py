@@ -1,0 +1,86 @@
+"""Judging a request: its terms, the classifier's verdict, and the threshold for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_router.classify.cut import Cut
+from hybrid_router.classify.model import shipped
+from hybrid_router.classify.prompt import Prompt
+from hybrid_router.core.decision import NOT_JUDGED, Verdict, decide, worth_judging
+from hybrid_router.core.terms import Asked, Terms, terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hybrid_router.classify.base import Classifier
+    from hybrid_router.core.decision import Decision
+    from hybrid_router.discovery.registry import Registry
+    from hybrid_router.openai.request import Call
+    from hybrid_router.server.exchange import Exchange
+    from hybrid_router.table import Model, RouteTable, Target
+    from hybrid_router.telemetry.metrics import Metrics
+
+PREFERRED = Verdict(None, None, "none")
+"""Where a rule names the side, nobody is asked."""
+
+
+class Judging:
+    """Decides on requests, by the classifier in force."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        metrics: Metrics,
+        classifier_source: Callable[[], Classifier | None],
+    ) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._classifier = classifier_source
+        self._cut = Cut(shipped().curve)
+
+    async def decide(
+        self,
+        table: RouteTable,
+        model: Model,
+        targets: Sequence[Target],
+        call: Call,
+        exchange: Exchange,
+    ) -> Decision:
+        """Order what can answer.
+
+        Raises:
+            Refused: the policy allows none of it.
+        """
+        available = self._registry.available
+        if not model.classified or call.kind == "count_tokens":
+            return decide(table.policy, targets, table.backends, None, available)
+        asked = Asked(call.model, exchange.key_id, call.prompt_tokens, exchange.request.headers)
+        found = terms(table.policy, asked, self._cut.threshold(table.policy))
+        verdict = await self._verdict(table, model, targets, call, found)
+        made = decide(table.policy, targets, table.backends, verdict, available, found)
+        if made.confidence is not None:
+            self._cut.saw(made.confidence)
+            self._metrics.decisions.made(made, table.backends)
+        return made
+
+    async def _verdict(
+        self,
+        table: RouteTable,
+        model: Model,
+        targets: Sequence[Target],
+        call: Call,
+        found: Terms,
+    ) -> Verdict | None:
+        if not worth_judging(model, targets, table.backends):
+            return NOT_JUDGED
+        if found.prefer is not None:
+            return PREFERRED
+        classifier = self._classifier()
+        if classifier is None:
+            return None
+        if call.kind == "completions":
+            prompt = Prompt.from_text(call.text())
+        else:
+            prompt = Prompt.from_messages(call.messages())
+        return await classifier.classify(prompt)
