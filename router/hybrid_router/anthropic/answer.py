@@ -80,3 +80,11 @@ def check_count(body: bytes) -> None:
         _count.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise NotAnAnswerError("the answer does not count tokens") from None
+
+
+def is_error(body: bytes) -> bool:
+    """Return whether an error has Anthropic's form."""
+    try:
+        return _answer.decode(body).type == "error"
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False

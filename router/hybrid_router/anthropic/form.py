@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hybrid_router.anthropic.answer import check_count, read_usage
+from hybrid_router.anthropic.answer import check_count, is_error, read_usage
+from hybrid_router.anthropic.errors import message_body
 from hybrid_router.anthropic.sse import MessagesFilter
-from hybrid_router.openai.answer import Usage
+from hybrid_router.openai.answer import Usage, error_message
 
 _NOTHING = Usage(0, 0)
 
@@ -26,9 +27,11 @@ class PassedMessages:
         """
         return body, read_usage(body)
 
-    def error(self, status: int, body: bytes) -> bytes:  # noqa: ARG002  Form
-        """Return the error as it came."""
-        return body
+    def error(self, status: int, body: bytes) -> bytes:
+        """Return the error as it came, or in Anthropic's form: vLLM has OpenAI's for some."""
+        if is_error(body):
+            return body
+        return message_body(status, error_message(body) or f"the backend answered {status}")
 
 
 class PassedCount(PassedMessages):

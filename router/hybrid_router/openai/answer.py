@@ -120,6 +120,15 @@ def is_context_length(body: bytes) -> bool:
     return any(sign in text for sign in _TOO_LONG)
 
 
+def error_message(body: bytes) -> str:
+    """Return the words of a backend's error, in whichever dialect; empty if it has none."""
+    try:
+        answer = _error_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return ""
+    return answer.error.message if answer.error is not None else answer.message
+
+
 class _Message(msgspec.Struct):
     content: str | None = None
 

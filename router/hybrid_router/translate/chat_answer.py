@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_router.openai.answer import Usage, lenient_usage
+from hybrid_router.openai.answer import Usage, error_message, lenient_usage
 from hybrid_router.openai.errors import error_body, error_event
 from hybrid_router.openai.sse import DONE
 from hybrid_router.translate.pieces import (
@@ -83,27 +83,6 @@ class _Chat(msgspec.Struct):
 
 
 _chat = msgspec.json.Decoder(_Chat)
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-
-
-class _ErrorAnswer(msgspec.Struct):
-    error: _Error | None = None
-    message: str = ""
-
-
-_error = msgspec.json.Decoder(_ErrorAnswer)
-
-
-def error_message(body: bytes) -> str:
-    """Return the words of a backend's error, in whichever dialect; empty if it has none."""
-    try:
-        answer = _error.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return ""
-    return answer.error.message if answer.error is not None else answer.message
 
 
 class ChatReader:

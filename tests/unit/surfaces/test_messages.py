@@ -230,6 +230,17 @@ async def test_a_backends_error_is_told_in_the_clients_form(status, kind):
     assert set(chat.error) == {"message", "type", "param", "code"}
 
 
+async def test_vllms_errors_in_openais_form_are_told_in_anthropics():
+    said = {"error": {"message": "no such role", "type": "Bad Request", "code": 400}}
+    own = {"type": "error", "error": {"type": "x", "message": "y"}}
+    async with Upstream(replies(400, said), replies(400, own)) as up:
+        vllm = table({"only": backend(up.url, engine="vllm")})
+        async with router(vllm) as r:
+            first, second = await ask(r), await ask(r)
+    assert first.error == {"type": "invalid_request_error", "message": "no such role"}
+    assert (first.json()["type"], second.json()) == ("error", own)
+
+
 async def test_paths_methods_and_keys_are_refused_in_that_form(tmp_path):
     (tmp_path / "team").write_text("sk-right")
     keyed = table({"only": backend("http://127.0.0.1:1/v1")}, keys={"directory": str(tmp_path)})
