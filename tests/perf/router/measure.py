@@ -19,10 +19,10 @@ from tests.perf.router.gateways import CACHE, KEY, Gateway, Setting
 HERE = Path(__file__).resolve().parent
 LOAD = HERE.parent / "load"
 GATEWAY_CORE, LOAD_CORE = "0", "1"
-FIRST = ("nice", "-n", "-19") if os.geteuid() == 0 else ()
+REAL_TIME = os.geteuid() == 0
 """Before whatever else runs on the machine, where we may: then latencies are the gateway's own."""
 TICKS = os.sysconf("SC_CLK_TCK")
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 Sample = dict[str, Any]
 
@@ -95,6 +95,7 @@ def running(gateway: Gateway, setting: Setting) -> Iterator[Running]:
         )
     try:
         _await_ready(gateway, process, setting)
+        _prefer(_tree(process.pid))
         yield Running(gateway, process, setting.port)
     finally:
         for number in (signal.SIGCONT, signal.SIGKILL):
@@ -105,10 +106,22 @@ def running(gateway: Gateway, setting: Setting) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def upstream(ports: Sequence[int], chunks: int, interval_us: int) -> Iterator[None]:
-    """Run the engine that costs nothing, on the load's core."""
-    command = [*_on(LOAD_CORE), str(compiled("upstream")), str(chunks), str(interval_us)]
+    """Run the engine that costs nothing, on the load's core.
+
+    Raises:
+        RuntimeError: it ended at once.
+    """
+    command = [
+        *_on(LOAD_CORE, first=True),
+        str(compiled("upstream")),
+        str(chunks),
+        str(interval_us),
+    ]
     process = subprocess.Popen([*command, *(str(port) for port in ports)])
     try:
+        time.sleep(0.2)
+        if process.poll() is not None:
+            raise RuntimeError("the upstream did not start; is another bench running?")
         yield
     finally:
         process.kill()
@@ -117,7 +130,7 @@ def upstream(ports: Sequence[int], chunks: int, interval_us: int) -> Iterator[No
 
 def start_load(mode: str, port: int, bodies: Path, *amounts: object) -> subprocess.Popen[str]:
     """Start the load generator on its core; `finish_load` returns what it found."""
-    command = [*_on(LOAD_CORE), str(compiled("load")), mode, str(port), str(bodies)]
+    command = [*_on(LOAD_CORE, first=True), str(compiled("load")), mode, str(port), str(bodies)]
     return subprocess.Popen(
         [*command, *(str(amount) for amount in amounts)],
         stdin=subprocess.PIPE,
@@ -163,8 +176,18 @@ def _await_ready(gateway: Gateway, process: subprocess.Popen[bytes], setting: Se
     raise RuntimeError(f"{gateway.name} does not answer; see {setting.folder / 'log'}")
 
 
-def _on(core: str) -> list[str]:
-    return [*FIRST, "taskset", "-c", core]
+def _on(core: str, *, first: bool = False) -> list[str]:
+    before = ("chrt", "-f", "1") if first and REAL_TIME else ()
+    return [*before, "taskset", "-c", core]
+
+
+def _prefer(pids: Sequence[int]) -> None:
+    """Let a gateway that has started run before other programs."""
+    if not REAL_TIME:
+        return
+    for pid in pids:
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  names alone are wanted
+            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(1))
 
 
 def _tree(pid: int) -> list[int]:
