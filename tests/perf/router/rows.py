@@ -27,6 +27,11 @@ CONNECTIONS = 64
 STREAMS = 256
 WARM_SECONDS = 0.5
 LARGE_BYTES = 20_000_000
+DETECTORS = {
+    "keepLocal": ["payment-card", "iban", "national-id", "secret"],
+    "redact": ["email", "phone", "ip-address"],
+}
+"""A data policy that names every built-in class."""
 RSS_STEPS = 10
 
 Samples = dict[str, list[dict[str, Sample]]]
@@ -62,15 +67,18 @@ class Row:
     run: Callable[[Plan], Samples]
 
 
-def chat(
-    size: int, *, model: str = MODEL, names: tuple[str, ...] = ()
-) -> Callable[[Plan], Samples]:
-    """Return what measures whole answers to requests of that many bytes."""
+def chat(size: int, *, judged: bool = False) -> Callable[[Plan], Samples]:
+    """Return what measures whole answers to requests of that many bytes.
+
+    Args:
+        size: of a request's body.
+        judged: ours alone, with the classifier and all detectors.
+    """
 
     def run(plan: Plan) -> Samples:
-        wanted = names or plan.names
-        asked = _bodies(plan, size, model=model)
-        with _all(plan, {}, wanted) as gateways:
+        wanted = (OURS.name,) if judged else plan.names
+        asked = _bodies(plan, size, model="auto" if judged else MODEL)
+        with _all(plan, {"data": DETECTORS} if judged else {}, wanted) as gateways:
             for gateway in gateways:
                 measure.load("closed", gateway.port, asked, CONNECTIONS, WARM_SECONDS)
             return _rounds(plan, gateways, lambda gateway: _chat(plan, gateway, asked))
@@ -124,8 +132,8 @@ ROWS = {
     for row in (
         Row("chat-1k", "1 KB chat", chat(1024)),
         Row("chat-64k", "64 KB chat", chat(65_536)),
-        Row("judged-1k", "1 KB chat, classified", chat(1024, model="auto", names=(OURS.name,))),
-        Row("judged-64k", "64 KB chat, classified", chat(65_536, model="auto", names=(OURS.name,))),
+        Row("judged-1k", "1 KB chat, classified and scanned", chat(1024, judged=True)),
+        Row("judged-64k", "64 KB chat, classified and scanned", chat(65_536, judged=True)),
         Row("streams", "256 streams, resume off", streams(resume=False)),
         Row("streams-armed", "256 streams, resume armed", streams(resume=True)),
         Row("streams-large", "256 streams beside 20 MB bodies", streams(resume=True, large=True)),
