@@ -33,7 +33,7 @@ def _token(
 _KEYWORDS = (
     rb"passwor[dt]|passwd|passwort|kennwort|passphrase|pwd|secret|api[_-]?key|apikey|access[_-]?key|"
     rb"auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|"
-    rb"secret[_-]?key|api[_-]?token|bot[_-]?token|credentials?|"
+    rb"secret[_-]?key|api[_-]?token|bot[_-]?token|credentials?|\bpass\b|\btoken\b|"
     rb"mot de passe|mdp|contrase\xc3\xb1a|clave|senha|wachtwoord|has\xc5\x82o|haslo|parola|"
     rb"m\xe1\xba\xadt kh\xe1\xba\xa9u|\xd0\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c|"
     rb"\xe5\xaf\x86\xe7\xa0\x81|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|"

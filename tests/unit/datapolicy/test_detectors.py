@@ -32,6 +32,8 @@ FOUND = [
     ("phone", "電話 090-1234-5678"),
     ("phone", '{"phone_number": "0612345678"}'),
     ("phone", "tel:\\n0612345678"),
+    ("phone", "mój numer 601234567"),
+    ("phone", "contact number 9876543210"),
     ("us-ssn", "social security number: 219099999"),
     ("us-ssn", "219-09-9999 (SSN)"),
     ("uk-nino", "NINO: AB 12 34 56 C"),
@@ -54,6 +56,8 @@ FOUND = [
     ("ipv6", "2001:db8::/32"),
     ("ipv6", "::ffff:10.1.2.3"),
     ("password", "Passwort lautet: Geheim#2024"),
+    ("password", "pass: S3cretPw!"),
+    ("password", "token=abcd1234efgh5678"),
     ("password", "La contraseña es Verano2024*"),
 ]
 NOTHING = [
@@ -79,6 +83,7 @@ NOTHING = [
     "1234567890123456 4111111111111112",
     "password = getpass.getpass() ; pwd=${PWD} ; api_key=<your-key>",
     '"password": "********"',
+    "max_tokens=4096, next token: 12345678, the token: abc",
     "sk-learn sk-something-short",
 ]
 
