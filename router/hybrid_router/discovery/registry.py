@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import random
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from hybrid_router.core import ramp
 from hybrid_router.core.balance import choose
 from hybrid_router.core.breaker import Breaker, Outcome
 from hybrid_router.core.limits import Meter, Reservation
@@ -50,7 +52,7 @@ class Observer(Protocol):
 class Replica:
     """One address of a backend, and what is known about it."""
 
-    __slots__ = ("_pool", "breaker", "outstanding", "seed", "url")
+    __slots__ = ("_pool", "breaker", "outstanding", "seed", "since", "url")
 
     def __init__(self, url: str, pool: Pool, breaker: Breaker) -> None:
         self.url = url
@@ -61,6 +63,8 @@ class Replica:
         self.breaker = breaker
         self.outstanding = 0
         """Estimated tokens of the requests under way."""
+        self.since = -math.inf
+        """When it came, if others were there before."""
         self._pool = pool
 
     @property
@@ -100,6 +104,8 @@ class Pool:
         self.queue = Queue()
         """Requests that wait for a place here."""
         self._draw = draw
+        self._fresh: float | None = None
+        """When the last replica came; infinite until the next request; None: all are settled."""
         self._auth: tuple[bytes, bytes] | None = None
         self._missing: SecretMissing | None = None
 
@@ -116,11 +122,26 @@ class Pool:
         """
         if self._is_shut(now, tokens):
             return None
-        usable = [r for r in self.replicas if r.breaker.allows(now) and r.url not in exclude]
+        usable: Sequence[Replica] = [
+            r for r in self.replicas if r.breaker.allows(now) and r.url not in exclude
+        ]
+        if self._fresh is not None and len(usable) > 1:
+            usable = self._ramped(usable, now)
         chosen = choose(usable, prefix, tokens, self._draw)
         if chosen is not None:
             chosen.breaker.admit(now)
         return chosen
+
+    def _ramped(self, usable: Sequence[Replica], now: float) -> Sequence[Replica]:
+        """Leave some of the requests away from replicas that have just come."""
+        if self._fresh == math.inf:
+            for replica in self.replicas:
+                if replica.since == math.inf:
+                    replica.since = now
+            self._fresh = now
+        if self._fresh is not None and now - self._fresh >= ramp.SECONDS:
+            self._fresh = None
+        return ramp.candidates(usable, now, self._draw)
 
     def available(self, now: float) -> bool:
         """Return whether `pick` would find a replica, now or after a while in the queue."""
@@ -185,6 +206,11 @@ class Pool:
             or Replica(url, self, Breaker(policy.breaker_failures, self.backend.cooldown))
             for url in dict.fromkeys(urls)
         )
+        new = [replica for replica in self.replicas if replica.url not in known]
+        if known and new:
+            self._fresh = math.inf
+            for replica in new:
+                replica.since = math.inf
         if self.replicas:
             self.queue.wake(len(self.queue))
 
