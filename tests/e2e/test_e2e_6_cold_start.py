@@ -18,7 +18,7 @@ from tests.e2e.stack import ROOT
 
 NAME, LOCAL = "cold", "tiny-llama"
 CYCLES = int(os.environ.get("HINF_COLD_STARTS", "2"))
-START_S, IDLE_S = 300, 240
+START_S, IDLE_S = 600, 240
 AT_ONCE_S = 10.0
 """An answer of the scripted provider, on a machine whose cores start a vLLM meanwhile."""
 pytestmark = pytest.mark.timeout(CYCLES * (START_S + IDLE_S) + 120)
@@ -69,7 +69,7 @@ def replicas() -> int:
 
 
 @pytest.fixture(scope="module")
-def sleeping(starting):  # noqa: ARG001  the provider and the volumes are there
+def sleeping(scripted):  # noqa: ARG001  the provider and the volumes are there
     demo = yaml.safe_load((ROOT / "examples" / "demo-cpu.yaml").read_text())
     spec = demo["spec"] | {"providers": [stack.provider("ok")], "router": {"replicas": 1}}
     spec["models"][0]["scaling"] = {"min": 0, "max": 1, "idleAfter": "20s"}
