@@ -61,6 +61,15 @@ def test_two_processes_on_one_machine_are_told_apart():
             {"HINF_ENGINE_IMAGES": "cpu=x"}, "HINF_ENGINE_IMAGES is not JSON", id="no JSON"
         ),
         pytest.param({"HINF_ENGINE_IMAGES": '["x"]'}, "must be an object", id="a JSON list"),
+        pytest.param(
+            {"HINF_GPU_PRICES": '{"a10g": 1}'}, "must be USD", id="a price that is a number"
+        ),
+        pytest.param(
+            {"HINF_POOL": '{"gpus": {"a10g": -1}}'}, "not a pool", id="fewer GPUs than none"
+        ),
+        pytest.param(
+            {"HINF_POOL": '{"namespaces": {"a": {"weight": 0}}}'}, "not a pool", id="no weight"
+        ),
         pytest.param({"HINF_ENGINE_IMAGES": '{"cpu": 1}'}, "must be an object", id="not an image"),
         pytest.param(
             {"HINF_WATCH_NAMESPACES": "team-*"}, "'team-\\*' is not the name of a namespace", id="*"
