@@ -9,8 +9,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 REQUESTS = "hinf_router_diverted_requests_total"
 TOKENS = "hinf_router_diverted_tokens_total"
+WAITING = "hinf_router_requests_waiting"
 UNSERVED = "unserved"
 """The reason of requests that nobody answered."""
+
+
+_READ = ("hinf_router_diverted_", WAITING)
 
 
 class Flow(NamedTuple):
@@ -27,6 +31,8 @@ class Past(NamedTuple):
 
     api: Flow = Flow()
     unserved: Flow = Flow()
+    waiting: float = 0.0
+    """Requests that wait for a place, or for the first replica: now, not an increase."""
 
 
 NOTHING = Past()
@@ -38,27 +44,33 @@ def parse(text: str) -> dict[str, Past]:
     Raises:
         ValueError: not Prometheus text.
     """
-    kept = "".join(f"{x}\n" for x in text.split("\n") if x.startswith("hinf_router_diverted_"))
+    kept = "".join(f"{x}\n" for x in text.split("\n") if x.startswith(_READ))
+    waiting: dict[str, float] = defaultdict(float)
     sums: dict[tuple[str, bool], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for family in text_string_to_metric_families(kept):
         for sample in family.samples:
             labels, value = sample.labels, sample.value
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{sample.name} is {value}")
+            if sample.name == WAITING:
+                waiting[labels["backend"]] += value
+                continue
             into = sums[labels["backend"], labels["reason"] == UNSERVED]
             if sample.name == REQUESTS:
                 into[0] += value
             elif sample.name == TOKENS:
                 into[1 if labels["kind"] == "prompt" else 2] += value
     return {
-        name: Past(Flow(*sums[name, False]), Flow(*sums[name, True]))
-        for name in {backend for backend, _ in list(sums)}
+        name: Past(Flow(*sums[name, False]), Flow(*sums[name, True]), waiting[name])
+        for name in {*(backend for backend, _ in list(sums)), *list(waiting)}
     }
 
 
 def grown(before: Past, after: Past) -> Past:
     """Return the increase; a counter that went back has started again at 0."""
-    return Past(*(_grown(a, b) for a, b in zip(before, after, strict=True)))
+    return Past(
+        _grown(before.api, after.api), _grown(before.unserved, after.unserved), after.waiting
+    )
 
 
 def _grown(before: Flow, after: Flow) -> Flow:

@@ -71,8 +71,9 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         rates = grown.prompt / seen.seconds, grown.generated / seen.seconds
         capacity = learn(capacity, *rates, saturated=saturated and after.running > 0)
     past = [each for each in seen.routers if each is not None]
+    queued = sum(each.waiting for each in past)
     prompt, generated, work = _work(done, past, capacity, seen.seconds)
-    backlog = _backlog(waiting, done, capacity)
+    backlog = _backlog(waiting + queued, done, capacity)
     unserved = sum(capacity.work(each.unserved.prompt, each.unserved.generated) for each in past)
     usd = (prompt * price.input + generated * price.output) / 1e6 / seen.seconds if price else 0.0
     demand = work + backlog
@@ -80,7 +81,8 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         seconds=seen.seconds,
         demand=demand,
         api_usd=usd * demand / work if work > 0 else 0.0,
-        local_only=unserved / seen.seconds if price else 0.0,
+        # What waits although no replica runs may go nowhere else.
+        local_only=unserved / seen.seconds + (0.0 if seen.ready else backlog) if price else 0.0,
         replicas=seen.replicas,
         ready=seen.ready,
         requests=demand > 0
@@ -106,7 +108,7 @@ def _work(
         prompt += each.prompt * share
         generated += each.generated * share
         work += mine * share
-    for flow in (flow for each in past for flow in each):
+    for flow in (flow for each in past for flow in (each.api, each.unserved)):
         prompt += flow.prompt
         generated += flow.generated
         work += capacity.work(flow.prompt, flow.generated)

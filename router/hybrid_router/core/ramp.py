@@ -7,6 +7,7 @@ only, while others are there that have been for longer.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -47,3 +48,35 @@ def candidates(
     ]
     settled = any(now - each.since >= SECONDS for each in kept)
     return kept if settled else replicas
+
+
+class Ramp:
+    """The newcomers of one pool."""
+
+    __slots__ = ("_until", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: list[Young] = []
+        """Who came since the last request; there is no clock where they come."""
+        self._until = -math.inf
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody came lately."""
+        return bool(self._waiting) or self._until > -math.inf
+
+    def came(self, replicas: Sequence[Young]) -> None:
+        """Note who has just come, while others were there."""
+        self._waiting.extend(replicas)
+
+    def candidates(
+        self, replicas: Sequence[_Replica], now: float, draw: Callable[[], float]
+    ) -> Sequence[_Replica]:
+        """Return the replicas that a request may go to now; see the function of that name."""
+        for replica in self._waiting:
+            replica.since = now
+            self._until = now + SECONDS
+        self._waiting.clear()
+        if now >= self._until:
+            self._until = -math.inf
+        return candidates(replicas, now, draw)

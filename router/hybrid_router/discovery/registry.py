@@ -14,10 +14,10 @@ import random
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from hybrid_router.core import ramp
 from hybrid_router.core.balance import choose
 from hybrid_router.core.breaker import Breaker, Outcome
 from hybrid_router.core.limits import Meter, Reservation
+from hybrid_router.core.ramp import Ramp
 from hybrid_router.discovery.secrets import SecretMissing, Secrets
 from hybrid_router.discovery.trust import Trust, TrustMissing
 from hybrid_router.table import Backend, Policy, RouteTable, content_hash, decode
@@ -104,8 +104,7 @@ class Pool:
         self.queue = Queue()
         """Requests that wait for a place here."""
         self._draw = draw
-        self._fresh: float | None = None
-        """When the last replica came; infinite until the next request; None: all are settled."""
+        self._ramp = Ramp()
         self._auth: tuple[bytes, bytes] | None = None
         self._missing: SecretMissing | None = None
 
@@ -125,23 +124,12 @@ class Pool:
         usable: Sequence[Replica] = [
             r for r in self.replicas if r.breaker.allows(now) and r.url not in exclude
         ]
-        if self._fresh is not None and len(usable) > 1:
-            usable = self._ramped(usable, now)
+        if self._ramp.active and len(usable) > 1:
+            usable = self._ramp.candidates(usable, now, self._draw)
         chosen = choose(usable, prefix, tokens, self._draw)
         if chosen is not None:
             chosen.breaker.admit(now)
         return chosen
-
-    def _ramped(self, usable: Sequence[Replica], now: float) -> Sequence[Replica]:
-        """Leave some of the requests away from replicas that have just come."""
-        if self._fresh == math.inf:
-            for replica in self.replicas:
-                if replica.since == math.inf:
-                    replica.since = now
-            self._fresh = now
-        if self._fresh is not None and now - self._fresh >= ramp.SECONDS:
-            self._fresh = None
-        return ramp.candidates(usable, now, self._draw)
 
     def available(self, now: float) -> bool:
         """Return whether `pick` would find a replica, now or after a while in the queue."""
@@ -206,11 +194,8 @@ class Pool:
             or Replica(url, self, Breaker(policy.breaker_failures, self.backend.cooldown))
             for url in dict.fromkeys(urls)
         )
-        new = [replica for replica in self.replicas if replica.url not in known]
-        if known and new:
-            self._fresh = math.inf
-            for replica in new:
-                replica.since = math.inf
+        if known:
+            self._ramp.came([each for each in self.replicas if each.url not in known])
         if self.replicas:
             self.queue.wake(len(self.queue))
 

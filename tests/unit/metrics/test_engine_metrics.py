@@ -121,6 +121,17 @@ def test_what_went_past_a_model_is_told_by_who_answered():
     }
 
 
+def test_who_waits_at_a_router_is_demand_and_local_only_while_no_replica_runs():
+    (told,) = diverted.parse('hinf_router_requests_waiting{backend="local/m"} 2.0\n').values()
+    assert diverted.grown(told, told).waiting == 2.0
+    asleep = load(Seen(10.0, [], [told], 0, 0), CAPACITY, Price(1.0, 1.0)).sample
+    assert asleep.demand == pytest.approx(asleep.local_only)
+    assert asleep.demand > 0
+    awake = load(seen(IDLE, past=told), CAPACITY, Price(1.0, 1.0)).sample
+    assert awake.demand > 0
+    assert awake.local_only == 0
+
+
 def test_a_router_that_started_again_counts_from_zero():
     assert diverted.grown(Past(Flow(5.0, 50.0, 5.0)), Past(Flow(1.0, 8.0, 2.0))) == Past(
         Flow(1.0, 8.0, 2.0)
