@@ -28,6 +28,8 @@ TICK_SECONDS = 1.0
 SETTLED_SECONDS = 15.0
 STALE_SECONDS = 15.0
 """A router that stopped answering keeps its last report for this time."""
+ROUNDS = 3
+"""Times that a router is asked before its silence counts, since we lead."""
 CONCURRENCY = 32
 
 
@@ -48,8 +50,9 @@ class _Fleet:
     """By uid of the pod."""
     due: float = 0.0
     busy: bool = False
+    rounds: int = 0
     asked: bool = False
-    """Whether all of them had their chance to answer."""
+    """Whether all of them answered, or had their chance to."""
 
 
 class Scraper:
@@ -138,7 +141,10 @@ class Scraper:
                     group.create_task(self._ask(fleet, pod))
             self._forget(fleet, {pod["metadata"]["uid"] for pod in pods})
             # Another resource of that name may have taken the fleet's place meanwhile.
-            first, fleet.asked = not fleet.asked, True
+            fleet.rounds += 1
+            known = {pod["metadata"]["uid"] for pod in pods} <= fleet.reports.keys()
+            first = not fleet.asked and (known or fleet.rounds >= ROUNDS)
+            fleet.asked = fleet.asked or first
             told = (first and pods) or self.reports(key) != before
             if self._fleets.get(key) is fleet and told:
                 self._changed(key)

@@ -11,7 +11,7 @@ import pytest
 from hybrid_operator.control.cache import Children, Resources
 from hybrid_operator.kube.kinds import CHILDREN, POD, Key
 from hybrid_operator.metrics.fetch import FetchError
-from hybrid_operator.metrics.scrape import SETTLED_SECONDS, STALE_SECONDS, Scraper
+from hybrid_operator.metrics.scrape import ROUNDS, SETTLED_SECONDS, STALE_SECONDS, Scraper
 from hybrid_operator.metrics.totals import Counts
 from hybrid_router.table import content_hash
 from tests.support import virtual_time
@@ -141,10 +141,12 @@ def test_until_routers_had_their_chance_to_answer_nothing_is_known_of_them():
         cluster.says.update(r2=None)
         before = cluster.scraper.pending(KEY), cluster.changes
         async with cluster.running():
-            await asyncio.sleep(0.5)
-            return before, (cluster.scraper.pending(KEY), cluster.changes)
+            await asyncio.sleep(ROUNDS - 1.5)
+            early = cluster.scraper.pending(KEY)
+            await asyncio.sleep(1)
+            return before, early, (cluster.scraper.pending(KEY), cluster.changes)
 
-    assert virtual_time.run(main()) == ((True, 0), (False, 1))
+    assert virtual_time.run(main()) == ((True, 0), True, (False, 2))
 
 
 def test_a_resource_without_routers_waits_for_none():
