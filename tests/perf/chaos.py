@@ -24,6 +24,7 @@ import random
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -195,7 +196,8 @@ class Chaos:
         if talk.request.path == "/detokenize":
             await whole(talk)
             return
-        await self.draw.choice(misbehaviours(self.draw))(talk)
+        with suppress(RuntimeError):  # uvloop's word for a connection that the router has dropped
+            await self.draw.choice(misbehaviours(self.draw))(talk)
 
     async def _flap(self, r: Router, ups: dict[str, Upstream]) -> None:
         generation = 1
