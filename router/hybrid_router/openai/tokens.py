@@ -24,6 +24,7 @@ _encode = msgspec.json.Encoder().encode
 _KEY = b'"token_ids":['
 _MARKS = (b'"delta":{"content":', b'"text":')
 _END = b"]}]}\n\n"
+_END_BYTES = len(_END)
 _NULL = b"null"
 _CONSTANT = frozenset({"index", "delta", "text", "token_ids"})
 INTERRUPTED = frozenset({b'"abort"', b'"error"'})
@@ -97,12 +98,7 @@ class Tokens:
             data = self._rest + data
             self._rest = b""
         form = self.form
-        if (
-            form is not None
-            and data.startswith(form.prefix)
-            and data.endswith(_END)
-            and data.find(b"\n\n") == len(data) - 2
-        ):
+        if form is not None and data.find(b"\n\n") == len(data) - 2:  # one event, as mostly
             return self._cut(data, form)
         events, self._rest = split(data)
         if len(self._rest) > MAX_EVENT_BYTES:
@@ -112,23 +108,29 @@ class Tokens:
             if self.failure is not None:
                 break
             form = self.form
-            if form is not None and event.startswith(form.prefix) and event.endswith(_END):
-                passed.append(self._cut(event, form))
-            else:
-                passed.append(self._parse(event))
+            passed.append(self._parse(event) if form is None else self._cut(event, form))
         return b"".join(passed)
 
     def _cut(self, event: bytes, form: Form) -> bytes:
-        """Cut the ids out by their place.
+        """Cut the ids out by their place; parse an event of another form.
 
         The tail begins with an unescaped quote, which no JSON string holds: it is found in the
         chunk's structure only, whatever the model says.
         """
-        at = event.rfind(form.tail)
-        if at < 0:
+        prefix, tail, closing = form
+        at = event.rfind(tail)
+        if at < 0 or not event.startswith(prefix) or not event.endswith(_END):
             return self._parse(event)
-        self.add(event[at + len(form.tail) : -len(_END)], text=at > len(form.prefix))
-        return event[:at] + form.closing
+        found = event[at + len(tail) : -_END_BYTES]
+        if not found:
+            return self._parse(event)
+        ids = self._ids
+        ids += b"," + found
+        if at > len(prefix):
+            self._kept = len(ids)
+            if found.find(b",") < 0:
+                self._sure = self._kept
+        return event[:at] + closing
 
     def add(self, ids: bytes, *, text: bool) -> None:
         """Note ids, joined by commas; with `text`, what they say goes to the client now.
