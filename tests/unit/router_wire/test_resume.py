@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_router.openai.continuation import resumable
@@ -295,6 +295,7 @@ def test_without_any_limit_nobody_can_say_what_is_missing():
     assert resumable(call({"max_tokens": 5}), unbounded)
 
 
+@settings(deadline=None)  # a busy machine may take its time
 @given(
     st.text(max_size=60).map(lambda text: text + "."),
     st.lists(st.integers(1, 5), min_size=1),
