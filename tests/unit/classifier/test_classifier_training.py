@@ -1,0 +1,122 @@
+"""Training and measuring: no leak, honest measures, and the command that scores."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from hybrid_operator.cli.main import cli
+from hybrid_router.classify import words
+from hybrid_router.classify.model import INTENTS
+from hybrid_router.classify.training import evaluate, examples, fit, labels, measures
+
+
+def label(subject: str, prompt: str) -> labels.Label:
+    return labels.Label(subject, prompt, small=True, large=True)
+
+
+def test_a_subject_is_never_divided_between_folds() -> None:
+    subjects = [f"s{n % 7}" for n in range(100)]
+    chosen = labels.folds(subjects, 3)
+    assert set(chosen) == set(subjects)
+    assert set(chosen.values()) == {0, 1, 2}
+    assert chosen == labels.folds(reversed(subjects), 3)
+
+
+@pytest.mark.parametrize(
+    ("outside", "words_"),
+    [
+        pytest.param(label("a", "other"), "subjects on both sides: a", id="a subject"),
+        pytest.param(label("b", "one"), "a question is on both sides", id="a question"),
+    ],
+)
+def test_a_leak_between_training_and_test_is_an_error(outside: labels.Label, words_: str) -> None:
+    with pytest.raises(ValueError, match=words_):
+        evaluate.check_no_leak([label("a", "one")], [outside])
+
+
+def test_scores_out_of_fold_know_nothing_of_their_own_subject(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[set[str]] = []
+
+    class Spy:
+        def __init__(self, rows: list[labels.Label]) -> None:
+            self.subjects = {row.subject for row in rows}
+            seen.append(self.subjects)
+
+        def scorer(self):
+            def score(prompt: str) -> float:
+                assert prompt.split(maxsplit=1)[0] not in self.subjects
+                return 0.0
+
+            return score
+
+    monkeypatch.setattr(fit, "Forest", Spy)
+    rows = [label(f"s{n % 5}", f"s{n % 5} question {n}") for n in range(40)]
+    assert len(fit.out_of_fold(rows, 3)) == 40
+    assert len(seen) == 3
+
+
+def test_phrases_held_out_are_in_no_example_that_is_trained_on() -> None:
+    made = list(examples.generate())
+    assert {each.intent for each in made} == set(INTENTS)
+    assert len({each.language for each in made}) >= 8
+    kept = {(e.language, e.intent, e.text) for e in made if e.held_out}
+    assert kept.isdisjoint((e.language, e.intent, e.text) for e in made if not e.held_out)
+    assert made == list(examples.generate())
+
+
+@pytest.mark.parametrize(
+    ("scores", "right", "auc"),
+    [
+        ([0.1, 0.2, 0.8, 0.9], [False, False, True, True], 1.0),
+        ([0.9, 0.8, 0.2, 0.1], [False, False, True, True], 0.0),
+        ([0.5, 0.5, 0.5, 0.5], [False, True, False, True], 0.5),
+        ([0.1, 0.4, 0.4, 0.9], [False, False, True, True], 0.875),
+    ],
+)
+def test_auc(scores: list[float], right: list[bool], auc: float) -> None:
+    assert measures.auc(scores, right) == auc
+
+
+def test_the_other_measures_on_cases_that_can_be_counted() -> None:
+    said, right = [0.85] * 20, [True] * 17 + [False] * 3
+    assert measures.ece(said, right) == pytest.approx(0.0)
+    assert measures.ece([0.95] * 20, right) == pytest.approx(0.1)
+    assert measures.share_at_precision([0.9, 0.8, 0.7, 0.6], [True, True, False, True], 0.75) == 1.0
+    small, large = [True, True, False, False], [True, True, True, True]
+    points = measures.quality_curve([0.9, 0.8, 0.2, 0.1], small, large)
+    assert measures.local_share(points, 1.0) == 0.5
+    assert measures.threshold_for_quality(points, 1.0) == 0.8
+    assert measures.apgr([0.9, 0.8, 0.2, 0.1], small, large) == pytest.approx(0.75)
+
+
+def test_tokens_are_bounded_whatever_the_length() -> None:
+    assert len(words.tokens("many different words " * 50_000)) < 400
+
+
+def test_the_command_scores_a_file_line_by_line() -> None:
+    poem = "\u5199\u4e00\u9996\u5173\u4e8e\u79cb\u5929\u7684\u8bd7\u3002"  # in Chinese
+    rows = [
+        {"prompt": "Translate 'good morning' to French"},
+        {"messages": [{"role": "user", "content": poem}]},
+        {"prompt": ""},
+    ]  # fmt: skip
+    text = "\n".join(json.dumps(row) for row in rows)
+    result = CliRunner().invoke(cli, ["classifier", "score", "-"], input=text)
+    assert result.exit_code == 0, result.output
+    first, second, empty = map(json.loads, result.output.splitlines())
+    assert (first["intent"], second["intent"]) == ("translation", "creative-writing")
+    assert first["p_local"] > second["p_local"]
+    assert empty == {"p_local": None, "intent": "unknown"}
+
+
+def test_a_line_that_cannot_be_scored_is_named() -> None:
+    result = CliRunner().invoke(
+        cli, ["classifier", "score", "-"], input='{"prompt": "a"}\n{"p": 1}'
+    )
+    assert result.exit_code == 2
+    assert "line 2" in result.output
