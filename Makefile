@@ -37,11 +37,11 @@ test-full: setup ## Run what `make test` runs, and then the long ones: chaos wit
 	@$(PYTHON) -m tools.test
 	@$(PYTHON) -m tests.perf.chaos --requests 100000
 
-test-vllm-args: setup ## Parse every argv that is rendered with the real parsers of three vLLM releases (3 min)
-	@$(PYTHON) -m tests.vllm_args.releases check 0.18.0 0.25.0 0.32.0
+test-vllm-args: setup ## Parse every argv that is rendered with the real parsers of six vLLM releases, 0.8.5 to the newest (3 min)
+	@$(PYTHON) -m tests.vllm_args.releases check 0.8.5 0.9.2 0.10.2 0.18.0 0.25.0 0.32.0
 
 vllm-options: setup ## Read from vLLM's parsers which release has which option, for the operator's data file (10 min)
-	@$(PYTHON) -m tests.vllm_args.releases collect 0.11.2 0.12.0 0.14.1 0.16.0 0.17.1 0.18.0 0.20.2 0.22.1 0.25.0 \
+	@$(PYTHON) -m tests.vllm_args.releases collect 0.8.5 0.9.2 0.10.2 0.11.2 0.12.0 0.14.1 0.16.0 0.17.1 0.18.0 0.20.2 0.22.1 0.25.0 \
 	  0.28.0 0.30.0 0.32.0
 
 check: setup ## Formatting, lint, types, layers, sizes, generated files, docs, scripts, addresses (1 min)

@@ -19,6 +19,7 @@ from planner import capacity_planner
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from hybrid_operator.core.engine.catalog import find
+from hybrid_operator.core.engine.formats import FORMATS
 from hybrid_operator.core.engine.memory import weight_bytes
 from tests.accuracy.grid import GOLDEN, GPU_GB, MODELS
 
@@ -51,7 +52,7 @@ def rows_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     name = row["name"]
     config = configuration(row)
     text = row["config"].get("text_config", row["config"])
-    weights = weight_bytes(find(name).shape, "none") / GIB
+    weights = weight_bytes(find(name).shape, FORMATS["none"]) / GIB
     capacity_planner.model_memory_req = lambda *_, **__: weights
     rows = []
     for gpu, size in GPU_GB.items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybrid_operator.core.engine import kv, memory
+from hybrid_operator.core.engine.formats import FORMATS
 from tests.accuracy import grid
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def weight_errors() -> list[Error]:
         key = (cell.model, cell.quantization, cell.gpus)
         if cell.weights is None or key in found:
             continue
-        ours = memory.weight_bytes(grid.shape(cell.model), cell.quantization, cell.gpus)
+        ours = memory.weight_bytes(grid.shape(cell.model), FORMATS[cell.quantization], cell.gpus)
         name = f"{cell.model} {cell.quantization}, tensor parallel {cell.gpus}"
         found[key] = Error(name, 100 * (ours / cell.weights - 1))
     return list(found.values())

@@ -53,7 +53,14 @@ sys.meta_path.append(NoTorchvision())
 import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from vllm.config import LoadConfig, ModelConfig, VllmConfig, set_current_vllm_config
+from vllm.config.lora import LoRAConfig
 from vllm.distributed import parallel_state
+from vllm.lora.model_manager import LoRAModelManager
+from vllm.model_executor.layers.attention.mla_attention import MLAAttention
+from vllm.model_executor.layers.fused_moe.oracle import int_wna16
+from vllm.model_executor.layers.fused_moe.oracle import mxfp4 as mxfp4_oracle
+from vllm.model_executor.layers.linear import UnquantizedLinearMethod
+from vllm.model_executor.layers.quantization import auto_awq, auto_gptq, mxfp4
 from vllm.model_executor.layers.quantization.auto_awq import AutoAWQConfig
 from vllm.model_executor.layers.quantization.auto_gptq import AutoGPTQConfig
 from vllm.model_executor.layers.quantization.fp8 import Fp8Config
@@ -66,24 +73,47 @@ from vllm.v1.kv_cache_layout import KVCacheLayout
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "operator/hybrid_operator/core/engine/data/models.toml"
 GOLDEN = ROOT / "tests/golden/planner"
-GPUS = (1, 2, 4)
+MORE = Path(__file__).with_name("models.toml")
+"""Models that the catalogue lacks, of every kind that the planner reads."""
+GPUS = (1, 2, 4, 8)
+RANK, SLOTS = 16, 2
+"""Of LoRA, for the size of a slot."""
+_WITH_SLOTS = 2
+"""Most GPUs for which a slot is looked at, for it takes long."""
 CONTEXTS = (2048, 8192, 32768, 131072)
 BATCHED = (2048, 8192)
 BLOCK = 16
 REFUSED = "refused"
 ARCHITECTURES = {
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "phi3": "Phi3ForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "qwen3_moe": "Qwen3MoeForCausalLM",
-    "qwen3_5_text": "Qwen3_5ForCausalLM",
+    "cohere2": "Cohere2ForCausalLM",
+    "deepseek_v2": "DeepseekV2ForCausalLM",
+    "deepseek_v3": "DeepseekV3ForCausalLM",
+    "exaone4": "Exaone4ForCausalLM",
     "gemma2": "Gemma2ForCausalLM",
     "gemma3_text": "Gemma3ForCausalLM",
+    "gemma3n_text": "Gemma3nForCausalLM",
     "gemma4_text": "Gemma4ForCausalLM",
     "gemma4_unified_text": "Gemma4ForCausalLM",
+    "glm4": "Glm4ForCausalLM",
+    "glm4_moe": "Glm4MoeForCausalLM",
+    "gpt_oss": "GptOssForCausalLM",
+    "granite": "GraniteForCausalLM",
+    "llama": "LlamaForCausalLM",
     "llama4_text": "Llama4ForCausalLM",
+    "ministral3": "MistralForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+    "olmo3": "Olmo3ForCausalLM",
+    "phi3": "Phi3ForCausalLM",
+    "phimoe": "PhiMoEForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen2_moe": "Qwen2MoeForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+    "qwen3_next": "Qwen3NextForCausalLM",
+    "qwen3_5_text": "Qwen3_5ForCausalLM",
+    "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
 }
 
 
@@ -103,6 +133,7 @@ class Rank:
 def text_config(row: dict[str, Any]) -> Any:
     """Return transformers' configuration of a catalogue row's text model."""
     fields = dict(row["config"])
+    fields.pop("quantization_config", None)  # every format is built in its turn
     kind = fields.pop("model_type")
     if "text_config" in fields:
         tied = fields.get("tie_word_embeddings")
@@ -120,25 +151,79 @@ def text_config(row: dict[str, Any]) -> Any:
     return config
 
 
-def quantizations() -> dict[str, Any]:
-    """Return vLLM's quantization by the planner's name."""
-    return {
+def quantizations(kind: str) -> dict[str, Any]:
+    """Return vLLM's quantization by the planner's name, of those that models of this kind have."""
+    common = {"bits": 4, "group_size": 128}
+    found = {
         "none": None,
         "fp8": Fp8Config(is_checkpoint_fp8_serialized=True, activation_scheme="dynamic"),
-        "awq": AutoAWQConfig(4, 128, zero_point=True, lm_head_quantized=False),
-        "gptq": AutoGPTQConfig(4, 128, False, True, False, {}, {}),  # noqa: FBT003  vLLM's order
+        "awq": AutoAWQConfig.from_config({"quant_method": "awq", "zero_point": True, **common}),
+        "gptq": AutoGPTQConfig.from_config(
+            {"quant_method": "gptq", "desc_act": False, "sym": True, "lm_head": False, **common}
+        ),
     }
+    if kind != "gpt_oss":
+        return found
+    return {"mxfp4": mxfp4.GptOssMxfp4Config(), "mxfp4 on Hopper": mxfp4.GptOssMxfp4Config()}
+
+
+def as_on_gpus(name: str) -> None:
+    """Choose experts' kernels as on a GPU: on a CPU vLLM has none for some formats."""
+    marlin = int_wna16.WNA16MoEBackend.MARLIN
+    for module in (auto_awq, auto_gptq):
+        module.select_wna16_moe_backend = lambda *_, **__: (marlin, None)
+    backends = mxfp4_oracle.Mxfp4MoeBackend
+    chosen = backends.TRITON if name.endswith("Hopper") else backends.MARLIN
+    mxfp4.select_mxfp4_moe_backend = lambda *_, **__: (chosen, None)
 
 
 def build(engine: VllmConfig, gpus: int, quantization: Any) -> torch.nn.Module:
     """Build the model as rank 0 of `gpus`, without memory."""
     parallel_state._TP = Rank(gpus)
+    engine.parallel_config.tensor_parallel_size = gpus
     engine.compilation_config.static_forward_context.clear()
     engine.compilation_config.static_all_moe_layers.clear()
     engine.quant_config = quantization
     torch.set_default_dtype(torch.bfloat16)
     with set_current_vllm_config(engine), torch.device("meta"):
         return initialize_model(vllm_config=engine)
+
+
+def weight_bytes(model: torch.nn.Module) -> int:
+    """Return the bytes of what was built, and of what vLLM adds once it is loaded.
+
+    Latent attention multiplies by its expansion in parts: 16-bit ones where that is quantized
+    (`MLAAttention.process_weights_after_loading`).
+    """
+    size = sum(each.numel() * each.element_size() for each in model.parameters())
+    for layer in model.modules():
+        if isinstance(layer, MLAAttention):
+            expansion = layer.kv_b_proj
+            if not isinstance(expansion.quant_method, UnquantizedLinearMethod):
+                per_head = layer.qk_nope_head_dim + layer.v_head_dim
+                size += 2 * layer.num_heads * per_head * layer.kv_lora_rank
+    return size
+
+
+def slot_bytes(engine: VllmConfig, model: torch.nn.Module) -> int | str:
+    """Return the bytes of one slot for LoRA adapters; "" where vLLM has none for the model."""
+    device = torch.device("meta")
+    try:
+        with set_current_vllm_config(engine), device:
+            vocabulary = engine.model_config.get_vocab_size()
+            manager = LoRAModelManager(
+                model, 256, 2048, vocabulary, engine.lora_config, device, engine
+            )
+    except Exception as error:  # noqa: BLE001  experts' kernels for adapters need a GPU
+        sys.stderr.write(f"no LoRA: {error!r:.150}\n")
+        return ""
+    size = 0
+    for layer in manager.modules.values():
+        for name in ("lora_a_stacked", "lora_b_stacked"):
+            held = getattr(layer, name, ())
+            for each in [held] if isinstance(held, torch.Tensor) else held:
+                size += each.numel() * each.element_size()
+    return size // SLOTS
 
 
 def specs(engine: VllmConfig) -> dict[str, Any]:
@@ -227,50 +312,59 @@ def kv_rows(name: str, gpus: int, layers: dict[str, Any], longest: int) -> list[
     return rows
 
 
+def engine_of(folder: str) -> VllmConfig:
+    """Return vLLM's configuration for the config.json in `folder`."""
+    model = ModelConfig(
+        model=folder,
+        tokenizer=folder,
+        skip_tokenizer_init=True,
+        dtype="bfloat16",
+        max_model_len=2048,
+    )
+    lora = LoRAConfig(
+        max_lora_rank=RANK, max_loras=SLOTS, max_cpu_loras=SLOTS, lora_dtype=torch.bfloat16
+    )
+    engine = VllmConfig(
+        model_config=model, load_config=LoadConfig(load_format="dummy"), lora_config=lora
+    )
+    kinds = getattr(model.hf_text_config, "layer_types", None)
+    if kinds is None or all(kind == "sliding_attention" for kind in kinds):
+        # As `EngineArgs.create_engine_config` does.
+        engine.cache_config.sliding_window = model.get_sliding_window()
+    return engine
+
+
+def says_no(error: Exception) -> bool:
+    """Return whether vLLM says that sizes do not divide, rather than that this is no GPU."""
+    return isinstance(error, AssertionError) or "Failed to find a kernel" in str(error)
+
+
 def measure(row: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return rows of weights and of KV cache for one catalogue model."""
+    """Return rows of weights and of KV cache for one model."""
     config = text_config(row)
     weights, caches = [], []
     with tempfile.TemporaryDirectory() as folder:
         config.save_pretrained(folder)
-        model = ModelConfig(
-            model=folder,
-            tokenizer=folder,
-            skip_tokenizer_init=True,
-            dtype="bfloat16",
-            max_model_len=2048,
-        )
-        engine = VllmConfig(model_config=model, load_config=LoadConfig(load_format="dummy"))
+        engine = engine_of(folder)
         for gpus in GPUS:
-            for quantization, how in quantizations().items():
+            seen = False
+            for name, how in quantizations(config.model_type).items():
+                as_on_gpus(name)
+                found = {"model": row["name"], "gpus": gpus, "quantization": name}
                 try:
                     built = build(engine, gpus, how)
-                except AssertionError:  # how vLLM says that sizes do not divide
-                    weights.append(
-                        {
-                            "model": row["name"],
-                            "gpus": gpus,
-                            "quantization": quantization,
-                            "text_bytes": REFUSED,
-                        }
-                    )
-                    continue
                 except Exception as error:  # noqa: BLE001  no reason to lose the other cells
-                    sys.stderr.write(f"{row['name']} {gpus} {quantization}: {error!r:.300}\n")
+                    sys.stderr.write(f"{row['name']} {gpus} {name}: {error!r:.150}\n")
+                    if says_no(error):
+                        weights.append({**found, "text_bytes": REFUSED, "slot_bytes": ""})
                     continue
-                size = sum(each.numel() * each.element_size() for each in built.parameters())
-                weights.append(
-                    {
-                        "model": row["name"],
-                        "gpus": gpus,
-                        "quantization": quantization,
-                        "text_bytes": size,
-                    }
-                )
-                if quantization == "none":
-                    caches += kv_rows(
-                        row["name"], gpus, specs(engine), config.max_position_embeddings
-                    )
+                size = weight_bytes(built)
+                if not seen:
+                    longest = config.max_position_embeddings
+                    caches += kv_rows(row["name"], gpus, specs(engine), longest)
+                slot = "" if seen or gpus > _WITH_SLOTS else slot_bytes(engine, built)
+                seen = True
+                weights.append({**found, "text_bytes": size, "slot_bytes": slot})
                 del built
                 gc.collect()
     return weights, caches
@@ -293,7 +387,11 @@ def main() -> None:
             setattr(parallel_state, name, Rank(1))
     # Looking at a model class in a process of its own costs half a minute each.
     registry._run_in_subprocess = lambda look: look()
-    catalogue = tomllib.loads(MODELS.read_text(encoding="utf-8"))["model"]
+    catalogue = [
+        row
+        for path in (MODELS, MORE)
+        for row in tomllib.loads(path.read_text(encoding="utf-8"))["model"]
+    ]
     wanted = sys.argv[1:]
     weights: list[dict[str, Any]] = []
     caches: list[dict[str, Any]] = []

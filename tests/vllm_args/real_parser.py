@@ -26,8 +26,21 @@ MAKERS = ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.openai.cli_ar
 
 def parser() -> Any:
     """Return the parser of `vllm serve`."""
+    _tolerate_names()
     kind = _first(PLACES, "FlexibleArgumentParser")
-    return _first(MAKERS, "make_arg_parser")(kind(prog="vllm serve"))
+    made = _first(MAKERS, "make_arg_parser")(kind(prog="vllm serve"))
+    if all(action.option_strings for action in made._actions):
+        # Before 0.9.2 the command itself added the model, and the rest came from the maker.
+        made.add_argument("model_tag", nargs="?")
+    return made
+
+
+def _tolerate_names() -> None:
+    """Let old releases register configurations that transformers has got since under that name."""
+    from transformers import AutoConfig
+
+    register = AutoConfig.register
+    AutoConfig.register = lambda name, kind, **_: register(name, kind, exist_ok=True)
 
 
 def _first(places: tuple[str, ...], name: str) -> Any:

@@ -17,6 +17,7 @@ from hybrid_operator.core.engine.architecture import (
     Shape,
     parameters,
 )
+from hybrid_operator.core.engine.formats import FORMATS, NONE
 from hybrid_operator.core.engine.memory import weight_bytes
 
 GIB = 2**30
@@ -61,9 +62,9 @@ def _document(name: str, shape: Shape) -> dict[str, Any]:
             default=0,
         ),
         "max_length": shape.max_length,
-        "quantization": shape.checkpoint or "none",
+        "quantization": shape.checkpoint.name if shape.checkpoint else NONE,
         "runs_in_float16": shape.float16,
-        "weights_gib": round(weight_bytes(shape, "none") / GIB, 3),
+        "weights_gib": round(weight_bytes(shape, shape.checkpoint or FORMATS[NONE]) / GIB, 3),
         "kv_bytes_per_token": kv.bytes_per_token(shape, 1, 2),
         "kv_bytes_per_distant_token": kv.bytes_per_distant_token(shape, 1, 2),
     }

@@ -14,8 +14,8 @@ from hybrid_operator.cli.output import emit, table
 from hybrid_operator.core.engine import gpus
 from hybrid_operator.core.engine.advice import advice
 from hybrid_operator.core.engine.defaults import CURRENT
+from hybrid_operator.core.engine.formats import FORMATS
 from hybrid_operator.core.engine.memory import Serving, plan_memory
-from hybrid_operator.core.engine.quantization import FORMATS
 from hybrid_operator.core.engine.training import Training, TrainingPlan, plan_training
 
 if TYPE_CHECKING:

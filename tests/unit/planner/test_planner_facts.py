@@ -9,6 +9,7 @@ import pytest
 from hybrid_operator.core.engine import catalog, gpus, huggingface, kv
 from hybrid_operator.core.engine.advice import advice
 from hybrid_operator.core.engine.architecture import Shape, parameters
+from hybrid_operator.core.engine.formats import FORMATS
 from hybrid_operator.core.engine.memory import Serving, plan_memory, weight_bytes
 from hybrid_operator.core.engine.training import Training, plan_training
 from hybrid_operator.core.engine.version import Version
@@ -198,8 +199,8 @@ def test_the_articles_training_of_eight_billion_parameters():
 def test_a_resource_says_the_shape_of_a_model_that_no_catalogue_has():
     stated = Shape("", 0, 0, tied=False, layers=(), max_length=8192, stated_parameters=8 * GB)
     assert parameters(stated) == 8 * GB
-    assert weight_bytes(stated, "none") == 16 * GB
-    assert 4 * GB < weight_bytes(stated, "awq") < 8 * GB
+    assert weight_bytes(stated, FORMATS["none"]) == 16 * GB
+    assert 4 * GB < weight_bytes(stated, FORMATS["awq"]) < 8 * GB
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_a_quantized_checkpoint_is_planned_as_it_was_written():
     read = huggingface.shape(LLAMA | {"quantization_config": {"quant_method": "awq"}})
     serving = Serving(8192, NOW)
     planned = plan_memory(read, gpu("a10g"), serving)
-    assert planned.weights == weight_bytes(read, "awq")
+    assert planned.weights == weight_bytes(read, FORMATS["awq"])
 
 
 @pytest.mark.parametrize("card", [pytest.param(each, id=each.name) for each in gpus.catalogue()])

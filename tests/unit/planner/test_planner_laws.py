@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hybrid_operator.core.engine import architecture, catalog, gpus, kv, training
 from hybrid_operator.core.engine.advice import advice
+from hybrid_operator.core.engine.formats import FORMATS
 from hybrid_operator.core.engine.memory import Serving, plan_memory, weight_bytes
 from hybrid_operator.core.engine.version import Version
 
@@ -80,14 +81,17 @@ def test_a_request_grows_with_the_bits_of_its_cache(shape, context, release):
 @FEW
 @given(SHAPES)
 def test_weights_grow_with_their_bits(shape):
-    sizes = [weight_bytes(shape, name) for name in ("gptq", "awq", "bitsandbytes", "fp8", "none")]
+    sizes = [
+        weight_bytes(shape, FORMATS[name])
+        for name in ("gptq", "awq", "bitsandbytes", "fp8", "none")
+    ]
     assert sizes == sorted(sizes)
 
 
 @FEW
 @given(SHAPES, st.sampled_from(["none", "fp8", "awq"]))
 def test_gpus_together_hold_at_least_the_whole_model(shape, name):
-    assert 2 * weight_bytes(shape, name, 2) >= weight_bytes(shape, name, 1) * 0.99
+    assert 2 * weight_bytes(shape, FORMATS[name], 2) >= weight_bytes(shape, FORMATS[name], 1) * 0.99
 
 
 @FEW

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from hybrid_operator.core.engine.memory import form_of, plan_memory
-from hybrid_operator.core.engine.quantization import NONE
+from hybrid_operator.core.engine.formats import NONE
+from hybrid_operator.core.engine.memory import plan_memory
+from hybrid_operator.core.engine.quantization import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,9 +92,9 @@ def _fp8_cache(gpu: GPU, serving: Serving) -> Change | None:
 
 
 def _quantized(shape: Shape, gpu: GPU, serving: Serving) -> Iterator[Change]:
-    if shape.checkpoint not in {None, NONE}:
+    if shape.checkpoint is not None:
         return  # A quantized checkpoint stays what it is.
-    now = form_of(shape, serving)
+    now = form_of(shape, serving.quantization).name
     texts = {
         "fp8": f"FP8 weights ({gpu.fp8} on {gpu.name})",
         "awq": "AWQ weights, 4-bit, from a checkpoint written so",

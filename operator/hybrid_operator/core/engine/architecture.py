@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hybrid_operator.core.engine.formats import Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Attention:
     """Whether queries bring a gate of their own size (Qwen3.5)."""
     shares_kv: bool = False
     """Whether keys and values are an earlier layer's (Gemma 3n and 4)."""
+    fused: bool = False
+    """Whether the checkpoint holds one matrix for queries, keys and values."""
     values_are_keys: bool = False
     """Whether the checkpoint holds one matrix for keys and values; vLLM loads it into both."""
 
@@ -68,6 +74,8 @@ class FeedForward:
 
     intermediate: int
     bias: bool = False
+    fused: bool = False
+    """Whether the checkpoint holds one matrix for gate and up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,8 @@ class Experts:
     shared_gate: bool = False
     router_bias: bool = False
     bias: bool = False
+    chosen: int = 2
+    """Experts that one token passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,8 @@ class Layer:
     """Further single parameters."""
     per_layer_input: int = 0
     """Elements of the embedding that enters at every layer (Gemma 3n and 4)."""
+    low_rank: int = 0
+    """Rank of two matrices around the layer (Gemma 3n)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +129,14 @@ class Shape:
     float16: bool = True
     """Whether vLLM runs it in float16; it refuses to for models that overflow there."""
     head_bias: bool = False
+    adapts_embeddings: bool = False
+    """Whether vLLM's LoRA slots cover embedding and head too."""
     towers: int = 0
     """Parameters of encoders for images and sound with their projectors; always 16-bit."""
     per_layer_vocabulary: int = 0
     stated_parameters: int | None = None
-    checkpoint: str | None = None
-    """Quantization that the checkpoint was written in, where its config says so."""
+    checkpoint: Format | None = None
+    """Format that the checkpoint was written in, where its config says so; None: 16-bit."""
 
     @property
     def layer_count(self) -> int:
@@ -135,6 +149,8 @@ class Kind(StrEnum):
 
     LINEAR = "linear"
     EXPERT = "expert"
+    COPY = "copy"
+    """A 16-bit copy that vLLM keeps of a matrix where that is quantized."""
     PLAIN = "plain"
     """Embeddings, output heads, norms, biases, routers: 16-bit whatever the quantization."""
 
@@ -151,6 +167,8 @@ class Matrix:
     count: int = 1
     parts: int = 1
     """Matrices of the checkpoint that vLLM holds as one; each takes an adapter of its own."""
+    adapted: bool = False
+    """Whether vLLM has LoRA slots for it although it stays 16-bit."""
 
     @property
     def elements(self) -> int:
@@ -168,6 +186,8 @@ class _Split:
 
     gpus: int
     padding: int = VOCABULARY_PADDING
+    tile: tuple[int, int] = (1, 1)
+    """Multiples that experts are padded to: (intermediate, hidden)."""
     as_loaded: bool = True
     """As vLLM holds the weights; False: as the checkpoint counts them."""
     matrices: list[Matrix] = field(default_factory=list)
@@ -185,9 +205,12 @@ class _Split:
         return self.of(-(-size // self.padding) * self.padding)
 
 
-def matrices(shape: Shape, gpus: int = 1) -> list[Matrix]:
-    """Return what one of `gpus` GPUs holds, as vLLM pads, shares out and replicates it."""
-    return _all(shape, _Split(gpus))
+def matrices(shape: Shape, gpus: int = 1, tile: tuple[int, int] = (1, 1)) -> list[Matrix]:
+    """Return what one of `gpus` GPUs holds, as vLLM pads, shares out and replicates it.
+
+    `tile` has the multiples that experts are padded to: (intermediate, hidden).
+    """
+    return _all(shape, _Split(gpus, tile=tile))
 
 
 def parameters(shape: Shape) -> int:
@@ -245,6 +268,11 @@ def _layer(shape: Shape, layer: Layer, split: _Split) -> list[Matrix]:
             found += _experts(shape.hidden, each, split)
         else:
             found += _mlp(shape.hidden, each, split)
+    if layer.low_rank:
+        found += [
+            Matrix(layer.low_rank, shape.hidden, Kind.LINEAR),
+            Matrix(shape.hidden, layer.low_rank, Kind.LINEAR),
+        ]
     if layer.per_layer_input:
         # The gate into the layer's own input and back, replicated, and a norm.
         found += [
@@ -262,7 +290,7 @@ def _attention(hidden: int, mixer: Attention, split: _Split) -> list[Matrix]:
     copies = 1 if mixer.values_are_keys and not split.as_loaded else 2
     rows = queries * (2 if mixer.gated else 1) + copies * keys
     found = [
-        Matrix(rows, hidden, Kind.LINEAR, parts=1 if mixer.shares_kv else 3),
+        Matrix(rows, hidden, Kind.LINEAR, parts=1 if mixer.shares_kv or mixer.fused else 3),
         Matrix(hidden, queries, Kind.LINEAR),
     ]
     plain = (rows if mixer.bias else 0) + (hidden if mixer.output_bias else 0) + mixer.norms
@@ -288,8 +316,8 @@ def _latent(hidden: int, mixer: LatentAttention, split: _Split) -> list[Matrix]:
             Matrix(query, mixer.query_rank, Kind.LINEAR),
         ]
     if split.as_loaded:
-        # vLLM multiplies by the expansion in parts, and keeps those as 16-bit copies.
-        found.append(Matrix(heads * (mixer.key + mixer.value), mixer.rank))
+        # vLLM multiplies by the expansion in parts: 16-bit ones, or views of a 16-bit matrix.
+        found.append(Matrix(heads * (mixer.key + mixer.value), mixer.rank, Kind.COPY))
     return found
 
 
@@ -298,26 +326,32 @@ def _linear(hidden: int, mixer: LinearAttention, split: _Split) -> list[Matrix]:
     heads = split.of(mixer.value_heads)
     values = heads * mixer.value_dimension
     return [
-        Matrix(2 * keys + 2 * values, hidden, Kind.LINEAR),
-        Matrix(2 * heads, hidden, Kind.LINEAR),
+        Matrix(2 * keys + 2 * values, hidden, Kind.LINEAR, parts=4),
+        Matrix(2 * heads, hidden, Kind.LINEAR, parts=2),
         Matrix(hidden, values, Kind.LINEAR),
-        Matrix(2 * keys + values, mixer.kernel),
+        Matrix(2 * keys + values, mixer.kernel, adapted=True),
         Matrix(2 * heads + mixer.value_dimension),
     ]
 
 
 def _mlp(hidden: int, part: FeedForward, split: _Split) -> list[Matrix]:
     inner = split.of(part.intermediate)
-    found = [Matrix(2 * inner, hidden, Kind.LINEAR, parts=2), Matrix(hidden, inner, Kind.LINEAR)]
+    found = [
+        Matrix(2 * inner, hidden, Kind.LINEAR, parts=1 if part.fused else 2),
+        Matrix(hidden, inner, Kind.LINEAR),
+    ]
     return [*found, Matrix(2 * inner + hidden)] if part.bias else found
 
 
 def _experts(hidden: int, part: Experts, split: _Split) -> list[Matrix]:
-    inner = split.of(part.intermediate)
+    inner, width = (
+        -(-size // multiple) * multiple
+        for size, multiple in zip((split.of(part.intermediate), hidden), split.tile, strict=True)
+    )
     found = [
         Matrix(part.count, hidden),
-        Matrix(2 * inner, hidden, Kind.EXPERT, part.count, parts=2),
-        Matrix(hidden, inner, Kind.EXPERT, part.count),
+        Matrix(2 * inner, width, Kind.EXPERT, part.count, parts=2),
+        Matrix(width, inner, Kind.EXPERT, part.count),
     ]
     if part.shared:
         shared = split.of(part.shared)
@@ -325,7 +359,7 @@ def _experts(hidden: int, part: Experts, split: _Split) -> list[Matrix]:
             Matrix(2 * shared, hidden, Kind.LINEAR, parts=2),
             Matrix(hidden, shared, Kind.LINEAR),
         ]
-    plain = part.count * (2 * inner + hidden) if part.bias else 0
+    plain = part.count * (2 * inner + width) if part.bias else 0
     plain += part.count if part.router_bias else 0
     plain += hidden if part.shared_gate else 0
     return [*found, Matrix(plain)] if plain else found
@@ -336,15 +370,27 @@ def _per_layer_embedding(shape: Shape, split: _Split) -> list[Matrix]:
     width = size * shape.layer_count
     return [
         Matrix(split.vocabulary(shape.per_layer_vocabulary), width),
-        Matrix(split.of(width), shape.hidden),
+        Matrix(split.of(width), shape.hidden, adapted=True),
         Matrix(size),
     ]
 
 
 def adapter_elements(shape: Shape, rank: int, gpus: int = 1) -> int:
     """Return the parameters of a LoRA adapter of `rank` on every linear matrix, on one GPU."""
-    return sum(
-        rank * (each.rows + each.parts * each.columns) * each.count
-        for each in matrices(shape, gpus)
-        if each.kind is not Kind.PLAIN
-    )
+    linear = {Kind.LINEAR, Kind.EXPERT}
+    return sum(_adapter(each, rank) for each in matrices(shape, gpus) if each.kind in linear)
+
+
+def _adapter(matrix: Matrix, rank: int) -> int:
+    return rank * (matrix.rows + matrix.parts * matrix.columns) * matrix.count
+
+
+def slot_elements(shape: Shape, rank: int, gpus: int = 1) -> int:
+    """Return the elements of one of vLLM's LoRA slots on one GPU (`vllm/lora/layers`).
+
+    Beside the linear matrices it has those of embedding and head, which are not shared out, for
+    the models whose classes name them (`embedding_modules`).
+    """
+    beside = sum(_adapter(each, rank) for each in matrices(shape, gpus) if each.adapted)
+    both = 2 * rank * (shape.vocabulary + shape.hidden) if shape.adapts_embeddings else 0
+    return adapter_elements(shape, rank, gpus) + beside + both

@@ -31,6 +31,11 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return _shape(self.name)
 
     @property
+    def written(self) -> str | None:
+        """Format that `repo` is written in; None: 16-bit."""
+        return self.shape.checkpoint.name if self.shape.checkpoint else None
+
+    @property
     def layers(self) -> int:
         """Number of transformer layers."""
         return self.shape.layer_count

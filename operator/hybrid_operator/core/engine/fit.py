@@ -98,8 +98,9 @@ def fit(model: ModelSpec, defaults: EngineDefaults) -> Fit:
     if _own_image(model):
         # An image of its own may know more than the release.
         faults, warnings = [], [*warnings, *faults]
-    if faults:
-        refused = (*map(str, faults), *found.refusals)
+    unwritten = intent.missing_checkpoint(model)
+    if faults or unwritten:
+        refused = (*map(str, faults), *filter(None, [unwritten]), *found.refusals)
         found = replace(found, verdict=False, missing="", refusals=refused)
     return replace(found, warnings=(*found.warnings, *warnings))
 

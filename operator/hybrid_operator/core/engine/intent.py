@@ -50,7 +50,27 @@ def source(model: ModelSpec) -> ModelSource:
         return model.source
     known = entry(model)
     repo = known.repo if known else model.name
+    if known is not None and model.quantization in WRITTEN:
+        # These formats are written by whoever made the checkpoint; vLLM does not make them.
+        repo = known.quantized.get(model.quantization, repo)
     return ModelSource(hugging_face=HuggingFaceSource(repo=repo))
+
+
+WRITTEN = frozenset({"awq", "gptq", "mxfp4"})
+"""Formats that vLLM only reads; 16-bit weights stay what they are."""
+
+
+def missing_checkpoint(model: ModelSpec) -> str | None:
+    """Return why the wanted format will not be had, where the catalogue knows no checkpoint."""
+    known = entry(model)
+    if model.source is not None or known is None or model.quantization not in WRITTEN:
+        return None
+    if model.quantization in {*known.quantized, known.written}:
+        return None
+    return (
+        f"{model.quantization} weights come from a checkpoint written so, and the catalogue knows "
+        f"none of {known.name}: say source"
+    )
 
 
 def directory(model: ModelSpec) -> str | None:

@@ -13,9 +13,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from hybrid_operator.core.engine import kv, overhead
-from hybrid_operator.core.engine.architecture import Shape, adapter_elements, matrices
+from hybrid_operator.core.engine.architecture import Shape, matrices, slot_elements
+from hybrid_operator.core.engine.formats import FORMATS, Format
 from hybrid_operator.core.engine.overhead import Range
-from hybrid_operator.core.engine.quantization import FORMATS, NONE, matrix_bytes
+from hybrid_operator.core.engine.quantization import form_of, matrix_bytes, tile
 from hybrid_operator.core.engine.refusals import refusals
 from hybrid_operator.core.engine.version import Version
 
@@ -40,7 +41,7 @@ class Serving:
     version: Version
     """vLLM's release."""
     quantization: str | None = None
-    """A name of `quantization.FORMATS`. None: as the checkpoint was written."""
+    """A name of `formats.FORMATS`. None: as the checkpoint was written."""
     concurrency: int = 1
     """Requests of that length to be held at once."""
     gpus: int = 1
@@ -118,7 +119,8 @@ def plan_memory(shape: Shape, gpu: GPU, serving: Serving) -> MemoryPlan:
     if refused:
         return _refused(gpu, refused)
     schedule = _schedule(gpu, serving)
-    loaded = weight_bytes(shape, form_of(shape, serving), serving.gpus)
+    form = form_of(shape, serving.quantization)
+    loaded = weight_bytes(shape, form, serving.gpus, tile(form, gpu, serving.version))
     weights = max(loaded - serving.weight_offload, 0)
     loras = lora_bytes(shape, serving)
     tables = overhead.position_tables(shape)
@@ -154,18 +156,15 @@ def plan_memory(shape: Shape, gpu: GPU, serving: Serving) -> MemoryPlan:
     )
 
 
-def weight_bytes(shape: Shape, name: str, gpus: int = 1) -> int:
-    """Return the bytes of weights on one of `gpus` GPUs, in the format `name`.
+def weight_bytes(
+    shape: Shape, form: Format, gpus: int = 1, multiples: tuple[int, int] = (1, 1)
+) -> int:
+    """Return the bytes of weights on one of `gpus` GPUs, in `form`.
 
-    Embeddings, output heads, norms, routers and encoders of images stay 16-bit.
+    Embeddings, output heads, norms, routers and encoders of images stay 16-bit. `multiples` are
+    what experts are padded to (`quantization.tile`).
     """
-    form = FORMATS[name]
-    return sum(matrix_bytes(each, form) for each in matrices(shape, gpus))
-
-
-def form_of(shape: Shape, serving: Serving) -> str:
-    """Return the name of the weights' format."""
-    return serving.quantization or shape.checkpoint or NONE
+    return sum(matrix_bytes(each, form) for each in matrices(shape, gpus, multiples))
 
 
 def element_bytes(serving: Serving) -> int:
@@ -182,7 +181,7 @@ def utilization(serving: Serving) -> Fraction:
 
 def lora_bytes(shape: Shape, serving: Serving) -> int:
     """Return the bytes of the slots for adapters: two narrow matrices beside each linear one."""
-    each = adapter_elements(shape, serving.lora_rank, serving.gpus)
+    each = slot_elements(shape, serving.lora_rank, serving.gpus)
     return each * serving.loras * 2
 
 

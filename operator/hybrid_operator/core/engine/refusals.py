@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 from hybrid_operator.core.engine.architecture import (
     Attention,
+    Experts,
+    FeedForward,
     LinearAttention,
     Shape,
 )
-from hybrid_operator.core.engine.quantization import FORMATS, NONE, refusal
+from hybrid_operator.core.engine.quantization import form_of, refusal
 from hybrid_operator.core.engine.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hybrid_operator.core.engine.formats import Format
     from hybrid_operator.core.engine.gpus import GPU
     from hybrid_operator.core.engine.memory import Serving
 
@@ -56,21 +59,18 @@ def _found(shape: Shape, gpu: GPU, serving: Serving) -> Iterator[str]:
             f"{gpu.name} has no bfloat16, and vLLM refuses to run {shape.model_type} models "
             "in float16, where they overflow"
         )
-    name = serving.quantization or shape.checkpoint or NONE
-    if name not in FORMATS:
-        yield f"the checkpoint is quantized as {name}, which is not planned for"
-        return
-    why = refusal(shape, gpu, name, serving.version)
+    form = form_of(shape, serving.quantization)
+    why = refusal(shape, gpu, form, serving.version)
     if why is not None:
         yield why
     if serving.kv_cache_dtype == "fp8" and (capability or FP8_CACHE_CAPABILITY) < (
         FP8_CACHE_CAPABILITY
     ):
         yield f"an FP8 KV cache needs compute capability 8.0, and {gpu.name} has none"
-    yield from _parallel(shape, serving.gpus, FORMATS[name].group)
+    yield from _parallel(shape, serving.gpus, form)
 
 
-def _parallel(shape: Shape, gpus: int, group: int) -> Iterator[str]:
+def _parallel(shape: Shape, gpus: int, form: Format) -> Iterator[str]:
     """Say what tensor parallelism over `gpus` GPUs cannot divide."""
     if gpus == 1:
         return
@@ -80,12 +80,13 @@ def _parallel(shape: Shape, gpus: int, group: int) -> Iterator[str]:
         if isinstance(mixer, LinearAttention):
             found.update(_uneven("linear key heads", mixer.key_heads, gpus))
             found.update(_uneven("linear value heads", mixer.value_heads, gpus))
-            continue
-        found.update(_uneven("attention heads", mixer.heads, gpus))
+        else:
+            found.update(_uneven("attention heads", mixer.heads, gpus))
         if isinstance(mixer, Attention) and mixer.kv_heads % gpus and gpus % mixer.kv_heads:
             found["KV heads"] = f"{mixer.kv_heads} KV heads"
         for part in layer.feed_forward:
             found.update(_uneven("intermediate elements", part.intermediate, gpus))
+            group = _least_group(part, form)
             if part.intermediate % gpus == 0 and part.intermediate // gpus % group:
                 found["groups"] = (
                     f"{part.intermediate} intermediate elements, in groups of {group} that share a "
@@ -93,6 +94,16 @@ def _parallel(shape: Shape, gpus: int, group: int) -> Iterator[str]:
                 )
     for what in found.values():
         yield f"{what} cannot be shared out over {gpus} GPUs"
+
+
+def _least_group(part: FeedForward | Experts, form: Format) -> int:
+    """Return of how many elements one GPU's share must be a multiple.
+
+    Groups of experts are halved as far as 32 until they divide (`MoeWNA16Method`).
+    """
+    if isinstance(part, Experts) and form.name in {"awq", "gptq"}:
+        return min(form.group, 32)
+    return form.group
 
 
 def _uneven(what: str, size: int, gpus: int) -> dict[str, str]:

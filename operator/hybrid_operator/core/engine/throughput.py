@@ -21,10 +21,10 @@ from hybrid_operator.core.engine.architecture import Experts, parameters
 from hybrid_operator.core.engine.memory import (
     Serving,
     element_bytes,
-    form_of,
     plan_memory,
     weight_bytes,
 )
+from hybrid_operator.core.engine.quantization import form_of
 from hybrid_operator.core.engine.version import Version
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def tokens_per_s(shape: Shape, gpu: GPU, serving: Serving, traffic: Traffic) -> 
     active = 2 * active_parameters(shape) / serving.gpus
     fresh = traffic.input_tokens * (1 - traffic.cached_share)
     prefill = batch * fresh * active / compute
-    weights = weight_bytes(shape, form_of(shape, serving), serving.gpus)
+    weights = weight_bytes(shape, form_of(shape, serving.quantization), serving.gpus)
     size = element_bytes(serving)
     context = traffic.input_tokens + traffic.output_tokens / 2
     read = weights + batch * context * kv.bytes_per_token(shape, serving.gpus, size)
@@ -110,13 +110,9 @@ def active_parameters(shape: Shape) -> float:
     for count, layer in shape.layers:
         for part in layer.feed_forward:
             if isinstance(part, Experts):
-                idle = max(part.count - _CHOSEN, 0)
+                idle = max(part.count - part.chosen, 0)
                 total -= count * idle * 3 * shape.hidden * part.intermediate
     return max(total, 1.0)
-
-
-_CHOSEN = 2
-"""Experts of a token: 1 in Llama 4, up to 8 of many small ones elsewhere."""
 
 
 def _held(shape: Shape, gpu: GPU, serving: Serving, traffic: Traffic) -> int:

@@ -17,9 +17,17 @@ def towers(config: Mapping[str, Any], hidden: int) -> int:
     vision = config.get("vision_config")
     if not isinstance(vision, dict):
         return 0
-    if config.get("model_type") == "qwen3_5":
+    kind = str(config.get("model_type"))
+    if kind == "gemma3n":
+        return _GEMMA_3N
+    if kind.startswith("qwen3"):
         return _qwen(vision, hidden)
     return _siglip(vision, hidden)
+
+
+_GEMMA_3N = 1_000_000_000
+"""MobileNet for images and a conformer for sound, of no published size of their own: the total of
+5.44 and 7.85 billion that the models are said to have, less their text parts."""
 
 
 def _siglip(vision: dict[str, Any], hidden: int) -> int:
