@@ -37,10 +37,9 @@ def parser() -> Any:
 
 def _tolerate_names() -> None:
     """Let old releases register configurations that transformers has got since under that name."""
-    from transformers import AutoConfig
-
-    register = AutoConfig.register
-    AutoConfig.register = lambda name, kind, **_: register(name, kind, exist_ok=True)
+    auto = importlib.import_module("transformers").AutoConfig
+    register = auto.register
+    auto.register = lambda name, kind, **_: register(name, kind, exist_ok=True)
 
 
 def _first(places: tuple[str, ...], name: str) -> Any:
