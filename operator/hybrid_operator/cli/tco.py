@@ -53,7 +53,7 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("-o", "--form", "output", type=click.Choice(["table", "json", "yaml"]),
                  default="table", show_default=True, help="Form of the answer."),
     click.option("--plot", "path", type=click.Path(dir_okay=False, path_type=Path),
-                 help="Write the costs by volume to this .svg file."),
+                 help="Write the costs by volume to this .svg or .png file."),
 ]  # fmt: skip
 
 
@@ -89,16 +89,24 @@ def tco(output: str, path: Path | None, **asked: Any) -> None:  # noqa: ANN401  
     warnings += _t4_trap(gpu, fleet)
     curve = money.curve(demand, usd, fleet)
     if path is not None:
-        _write(path, curve)
+        _write(path, curve, {"demand": demand.tokens, "break-even": found.break_even_tokens or 0})
     document = _document(found, warnings)
     emit(document, output, _page(document, curve) if output == "table" else "")
 
 
-def _write(path: Path, curve: list[tuple[float, float, float]]) -> None:
-    if path.suffix != ".svg":
-        raise BadInputError(f"--plot {path}: only .svg files are written")
+def _write(path: Path, curve: list[plot.Volume], marks: dict[str, float]) -> None:
     try:
-        path.write_text(plot.svg(curve), encoding="utf-8")
+        if path.suffix == ".svg":
+            path.write_text(plot.svg(curve, marks), encoding="utf-8")
+        elif path.suffix == ".png":
+            path.write_bytes(plot.png(curve, marks))
+        else:
+            raise BadInputError(f"--plot {path}: .svg and .png files are written")
+    except ImportError:
+        raise BadInputError(
+            f"--plot {path}: PNG needs Pillow (pip install 'hybrid-inference[plot]'); .svg needs "
+            "nothing"
+        ) from None
     except OSError as error:
         raise BadInputError(f"--plot {path}: {error.strerror}") from None
 
@@ -166,11 +174,11 @@ def _estimate(asked: dict[str, Any], gpu: GPU, demand: Demand, warnings: list[st
             f"no rate of {name} on {gpu.name} can be estimated: it does not fit, or its bandwidth "
             "is unknown; say --tokens-per-s, as measured"
         )
-    low, high = throughput.error()
+    low, high = throughput.error(held_out=True)
+    points = sum(each.held_out for each in throughput.benchmarks())
     warnings.append(
         f"{rate:.0f} tokens/s per GPU is an estimate, {low:.2f} to {high:.2f} times what was "
-        f"measured at the {len(throughput.benchmarks())} points that it was set on; "
-        "--tokens-per-s says yours"
+        f"measured at {points} points that it was not set on; --tokens-per-s says yours"
     )
     return rate
 
@@ -252,7 +260,7 @@ def _verdict(found: Comparison) -> str:
     return f"{said}; GPUs pay from {found.break_even_tokens / 1e9:.3g} billion tokens a month on"
 
 
-def _page(document: dict[str, Any], curve: list[tuple[float, float, float]]) -> str:
+def _page(document: dict[str, Any], curve: list[plot.Volume]) -> str:
     even = document["break_even_tokens_per_month"]
     rows = [
         ("USD a month", document["api_usd_per_month"], document["local_usd_per_month"]),

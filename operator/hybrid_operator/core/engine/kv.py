@@ -151,6 +151,14 @@ def bytes_per_distant_token(shape: Shape, gpus: int, element_bytes: int) -> int:
     return sum(each.token_bytes for each in layers if each.kept is None)
 
 
+def bytes_read(shape: Shape, gpus: int, element_bytes: int, context: int) -> int:
+    """Return what one step reads of a request that has `context` tokens, windows counted."""
+    return sum(
+        each.state_bytes + each.token_bytes * min(context, each.kept or context)
+        for each in _caches(shape, gpus, element_bytes)
+    )
+
+
 def _caches(shape: Shape, gpus: int, element_bytes: int) -> list[_Cache]:
     found: list[_Cache] = []
     for count, layer in shape.layers:

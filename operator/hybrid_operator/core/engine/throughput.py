@@ -2,22 +2,22 @@
 
 A batch of B requests is prefilled (bound by arithmetic) and then decoded together, step by step
 (bound by reading the weights and the batch's KV cache, or by arithmetic). Efficiencies were set by
-hand on the few measurements in `data/benchmarks.toml`; `error` says how far the estimate is from
-those same ones, which is no independent check.
+hand on some of the measurements in `data/benchmarks.toml`; `error` says how far the estimate is
+from the others.
 Source of the method: Williams, Waterman, Patterson, "Roofline" (2009), applied to transformers as
 in Pope et al., "Efficiently Scaling Transformer Inference" (2022).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hybrid_operator.core.engine import catalog, data, gpus, kv
-from hybrid_operator.core.engine.architecture import Experts, parameters
+from hybrid_operator.core.engine.architecture import Experts, Kind, parameters
 from hybrid_operator.core.engine.memory import (
     Serving,
     element_bytes,
@@ -37,6 +37,8 @@ BANDWIDTH = 0.8
 """Share of memory bandwidth that decode reaches."""
 STEP_SECONDS = 0.001
 """Scheduling and sampling of one step."""
+SEQUENCE_SECONDS = 0.000025
+"""The same for each request of a step."""
 TENSOR_PARALLEL = 0.6
 """Share of a GPU's rate that is left where GPUs exchange activations over PCIe at every layer."""
 SEQUENCES = 256
@@ -67,6 +69,9 @@ class Benchmark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     gpus: int = 1
     batch: int | None = None
+    quantization: str = "none"
+    held_out: bool = False
+    """Whether it was not used to set the efficiencies."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +80,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def benchmarks() -> tuple[Benchmark, ...]:
-    """Return the measurements that efficiencies were set on."""
+    """Return the measurements that efficiencies were set on, and those that they are held to."""
     return msgspec.toml.decode(data.text("benchmarks.toml"), type=_File).benchmark
 
 
@@ -94,14 +99,29 @@ def tokens_per_s(shape: Shape, gpu: GPU, serving: Serving, traffic: Traffic) -> 
     active = 2 * active_parameters(shape) / serving.gpus
     fresh = traffic.input_tokens * (1 - traffic.cached_share)
     prefill = batch * fresh * active / compute
-    weights = weight_bytes(shape, form_of(shape, serving.quantization), serving.gpus)
     size = element_bytes(serving)
-    context = traffic.input_tokens + traffic.output_tokens / 2
-    read = weights + batch * context * kv.bytes_per_token(shape, serving.gpus, size)
-    step = max(read / bandwidth, batch * active / compute) + STEP_SECONDS
+    context = traffic.input_tokens + traffic.output_tokens // 2
+    read = _weights_read(shape, serving, batch)
+    read += batch * kv.bytes_read(shape, serving.gpus, size, context)
+    step = max(read / bandwidth, batch * active / compute)
+    step += STEP_SECONDS + batch * SEQUENCE_SECONDS
     seconds = prefill + traffic.output_tokens * step
     shared = TENSOR_PARALLEL if serving.gpus > 1 else 1
     return batch * (traffic.input_tokens + traffic.output_tokens) / seconds / serving.gpus * shared
+
+
+def _weights_read(shape: Shape, serving: Serving, batch: int) -> float:
+    """Return the bytes of weights that a step of `batch` tokens reads, experts as they are hit."""
+    form = form_of(shape, serving.quantization)
+    total = float(weight_bytes(shape, form, serving.gpus))
+    for count, layer in shape.layers:
+        for part in layer.feed_forward:
+            if isinstance(part, Experts):
+                bits = form.bits if Kind.EXPERT in form.kinds else 16
+                idle = (1 - min(part.chosen / part.count, 1)) ** batch
+                size = 3 * shape.hidden * part.intermediate * bits / 8 / serving.gpus
+                total -= count * part.count * size * idle
+    return total
 
 
 def active_parameters(shape: Shape) -> float:
@@ -116,17 +136,21 @@ def active_parameters(shape: Shape) -> float:
 
 
 def _held(shape: Shape, gpu: GPU, serving: Serving, traffic: Traffic) -> int:
-    plan = plan_memory(shape, gpu, serving)
-    if plan.refusals:
-        return 0
     length = max(traffic.input_tokens + traffic.output_tokens, 1)
-    each = max(plan.bytes_per_token, 1) * length
-    return min(max(plan.room.central, 0) // each, serving.sequences or SEQUENCES)
+    plan = plan_memory(shape, gpu, replace(serving, context=min(length, shape.max_length)))
+    return 0 if plan.refusals else min(plan.sequences.central, serving.sequences or SEQUENCES)
 
 
-def error() -> tuple[float, float]:
-    """Return the lowest and highest ratio of estimate to measurement over all benchmarks."""
-    ratios = [ratio for each in benchmarks() if (ratio := ratio_of(each)) is not None]
+def error(*, held_out: bool) -> tuple[float, float]:
+    """Return the lowest and highest ratio of estimate to measurement.
+
+    Over the measurements that efficiencies were set on, or over those held out.
+    """
+    ratios = [
+        ratio
+        for each in benchmarks()
+        if each.held_out is held_out and (ratio := ratio_of(each)) is not None
+    ]
     return min(ratios), max(ratios)
 
 
@@ -136,7 +160,10 @@ def ratio_of(benchmark: Benchmark) -> float | None:
     if model is None or gpu is None:
         return None
     serving = Serving(
-        context=min(8192, model.max_length), version=Version(0, 32), gpus=benchmark.gpus
+        context=min(8192, model.max_length),
+        version=Version(0, 32),
+        quantization=benchmark.quantization,
+        gpus=benchmark.gpus,
     )
     traffic = Traffic(benchmark.input, benchmark.output, batch=benchmark.batch)
     found = tokens_per_s(model.shape, gpu, serving, traffic)
