@@ -6,21 +6,33 @@ import csv
 import tomllib
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.cli import finding
-from hybrid_operator.core.engine import catalog, gpus, memory
+from hybrid_operator.core.engine import catalog, gpus, huggingface, memory
+from hybrid_operator.core.engine.quantization import form_of, tile
 from hybrid_operator.core.engine.version import Version, parse
+
+if TYPE_CHECKING:
+    from hybrid_operator.core.engine.architecture import Shape
+    from hybrid_operator.core.engine.formats import Format
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/golden/planner"
 MODELS = ROOT / "operator/hybrid_operator/core/engine/data/models.toml"
+MORE = Path(__file__).with_name("models.toml")
+"""Models that the catalogue lacks."""
 VERSION = Version(0, 32)
 """The release whose code made the reference."""
 GPU_GB = {"t4": 16, "a10g": 24, "l4": 24, "l40s": 48, "a100-80gb": 80, "h100": 80}
 """GPUs of the grid with the memory in GB that their names promise, which llm-d-planner takes."""
 CONTEXTS = (8192, 32768, 131072)
+COUNTS = (1, 2, 4)
+"""Tensor parallel sizes of cells; weights and KV cache are held to vLLM's on 8 GPUs too."""
+ON_HOPPER = " on Hopper"
+"""Ends the name of a format whose kernels there take other bytes."""
 BATCHED = {"h100": 8192}
 """`--max-num-batched-tokens` that vLLM chooses; 2048 on the others."""
 
@@ -69,11 +81,14 @@ def made_by(name: str) -> str:
     return (GOLDEN / name).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
-def shape(name: str) -> Any:
-    """Return a catalogue model's architecture."""
+@cache
+def shape(name: str) -> Shape:
+    """Return a model's architecture."""
     model = catalog.find(name)
-    assert model is not None, name
-    return model.shape
+    if model is not None:
+        return model.shape
+    more = tomllib.loads(MORE.read_text(encoding="utf-8"))["model"]
+    return huggingface.shape(next(row["config"] for row in more if row["name"] == name))
 
 
 def gpu(name: str) -> gpus.GPU:
@@ -81,7 +96,58 @@ def gpu(name: str) -> gpus.GPU:
     return finding.gpu(name)
 
 
-def cells() -> list[Cell]:
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What vLLM's model classes hold of one model on one GPU."""
+
+    model: str
+    gpus: int
+    quantization: str
+    hopper: bool | None
+    """Whether it is so on Hopper only, or everywhere else; None: everywhere."""
+    bytes: int | None
+    """None where vLLM refuses to build the model."""
+    slot_bytes: int | None
+    """Of one slot for LoRA adapters of rank 16; None where it was not looked at."""
+
+    @property
+    def form(self) -> Format:
+        """The format that the planner takes it for."""
+        return form_of(shape(self.model), self.quantization)
+
+    @property
+    def planned(self) -> int:
+        """The planner's bytes."""
+        card = gpu("h100" if self.hopper else "a10g")
+        multiples = tile(self.form, card, VERSION)
+        return memory.weight_bytes(shape(self.model), self.form, self.gpus, multiples)
+
+
+def weights() -> list[Weights]:
+    """Return what vLLM's model classes were asked about weights."""
+    found = []
+    for row in rows("vllm_weights.csv"):
+        name, count = row["model"], int(row["gpus"])
+        text = None if row["text_bytes"] == "refused" else int(row["text_bytes"])
+        # Encoders are not part of the text model that vLLM built: 16-bit, shared out.
+        towers = -(-shape(name).towers // count) * 2
+        on_hopper = row["quantization"].endswith(ON_HOPPER)
+        form = row["quantization"].removesuffix(ON_HOPPER)
+        found.append(
+            Weights(
+                model=name,
+                gpus=count,
+                quantization=form,
+                hopper=on_hopper if form == "mxfp4" else None,
+                bytes=None if text is None else text + towers,
+                slot_bytes=int(row["slot_bytes"]) if row["slot_bytes"] else None,
+            )
+        )
+    return found
+
+
+@cache
+def cells() -> tuple[Cell, ...]:
     """Return every cell that vLLM's code was asked about, on every GPU of the grid."""
     requests = {
         (r["model"], int(r["gpus"]), int(r["context"]), int(r["batched_tokens"])): int(
@@ -91,29 +157,25 @@ def cells() -> list[Cell]:
         if r["kv_cache_dtype"] == "auto"
     }
     found = []
-    for row in rows("vllm_weights.csv"):
-        count, name = int(row["gpus"]), row["model"]
-        text = None if row["text_bytes"] == "refused" else int(row["text_bytes"])
-        for each in GPU_GB:
+    for each in weights():
+        for card in GPU_GB:
+            if each.gpus not in COUNTS or each.hopper not in {None, card == "h100"}:
+                continue
             for context in CONTEXTS:
-                key = (name, count, context, BATCHED.get(each, 2048))
-                if text is not None and key not in requests:
-                    continue
-                # Encoders are not part of the text model that vLLM built: 16-bit, shared out.
-                towers = -(-shape(name).towers // count) * 2
-                weights = None if text is None else text + towers
-                found.append(
-                    Cell(
-                        name,
-                        each,
-                        row["quantization"],
-                        context,
-                        count,
-                        weights,
-                        requests.get(key, 0),
+                key = (each.model, each.gpus, context, BATCHED.get(card, 2048))
+                if each.bytes is None or key in requests:
+                    found.append(
+                        Cell(
+                            each.model,
+                            card,
+                            each.quantization,
+                            context,
+                            each.gpus,
+                            each.bytes,
+                            requests.get(key, 0),
+                        )
                     )
-                )
-    return found
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

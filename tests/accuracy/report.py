@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybrid_operator.core.engine import kv, memory
-from hybrid_operator.core.engine.formats import FORMATS
+from hybrid_operator.core.engine.architecture import slot_elements
 from tests.accuracy import grid
 
 if TYPE_CHECKING:
@@ -41,15 +41,29 @@ class Error:
 
 def weight_errors() -> list[Error]:
     """Return the planner's weights against vLLM's model classes, once per model, format and TP."""
-    found: dict[tuple[str, str, int], Error] = {}
-    for cell in grid.cells():
-        key = (cell.model, cell.quantization, cell.gpus)
-        if cell.weights is None or key in found:
-            continue
-        ours = memory.weight_bytes(grid.shape(cell.model), FORMATS[cell.quantization], cell.gpus)
-        name = f"{cell.model} {cell.quantization}, tensor parallel {cell.gpus}"
-        found[key] = Error(name, 100 * (ours / cell.weights - 1))
-    return list(found.values())
+    return [
+        Error(_weights_name(each), 100 * (each.planned / each.bytes - 1))
+        for each in grid.weights()
+        if each.bytes is not None
+    ]
+
+
+def _weights_name(each: grid.Weights) -> str:
+    where = {None: "", True: " on Hopper", False: " but on Hopper"}[each.hopper]
+    return f"{each.model} {each.quantization}{where}, tensor parallel {each.gpus}"
+
+
+def slot_errors() -> list[Error]:
+    """Return the planner's slots for LoRA adapters against vLLM's."""
+    return [
+        Error(f"{each.model}, tensor parallel {each.gpus}", 100 * (ours / each.slot_bytes - 1))
+        for each in grid.weights()
+        if each.slot_bytes is not None
+        and (ours := slot_elements(grid.shape(each.model), _RANK, each.gpus) * 2)
+    ]
+
+
+_RANK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,7 @@ def percentile(errors: Sequence[Error], share: float) -> float:
 
 def page() -> str:
     """Return the document."""
-    parts = [_head(), _weights(), _caches(), _rooms(), _verdicts(), _peers()]
+    parts = [_head(), _weights(), _slots(), _caches(), _rooms(), _verdicts(), _peers()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -175,10 +189,28 @@ def _weights() -> str:
         f"{percentile(errors, 0.95):.2f} %, all within {percentile(errors, 1):.2f} %. The largest "
         "errors:\n\n"
         + _table(("cell", "error %"), ((e.cell, f"{e.percent:+.3f}") for e in worst))
-        + "\n\nGPTQ is counted without the zero points that vLLM reads and drops after loading; "
-        "FP8 with a scale per output, of which vLLM holds at most as many. Small matrices whose "
-        "share is not split (norms, per-layer projections of Gemma 4) make the rest."
+        + "\n\nGPTQ is counted without the zero points that vLLM reads and drops after loading. "
+        "Small matrices whose share is not split (norms, per-layer projections of Gemma 4) make "
+        "the rest. MXFP4 is as the kernels of Hopper and of other GPUs pad it; latent attention "
+        "(DeepSeek) with the 16-bit copies that vLLM makes of its expansion once it is loaded."
     )
+
+
+def _slots() -> str:
+    errors = slot_errors()
+    wrong = [each for each in errors if abs(each.percent) > _EXACT]
+    named = "".join(f"\n- {each.cell}: {each.percent:+.2f} %" for each in wrong[:8])
+    return (
+        "## LoRA slots\n\n"
+        f"Of {len(errors)} combinations of model and tensor parallel size, a slot of rank {_RANK} "
+        f"takes what vLLM's takes in {len(errors) - len(wrong)}."
+        + (f" The others:\n{named}" if named else "")
+        + "\n\nExperts are not among them: their slots need a GPU."
+    )
+
+
+_EXACT = 0.01
+"""Percent."""
 
 
 def _caches() -> str:

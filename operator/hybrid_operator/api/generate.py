@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from hybrid_operator.api import reference
+from hybrid_operator.api import published, reference
 from hybrid_operator.api.base import GROUP, PLURAL
 from hybrid_operator.api.crd import crd
 from hybrid_operator.api.structural import RefusedError
@@ -63,6 +63,7 @@ def artifacts() -> Mapping[str, str]:
         f"crds/{GROUP}_{PLURAL}.yaml": _HEADER + manifest,
         "charts/hybridinference/templates/crd.yaml": _template(manifest),
         "docs/reference/hybridinference.md": reference.resource(definition),
+        "operator/hybrid_operator/core/engine/data/api_prices.json": published.document(),
         "docs/reference/routetable.schema.json": json.dumps(schema, indent=2) + "\n",
         "docs/reference/routetable.md": reference.table(schema, "RouteTable", _TABLE),
     }

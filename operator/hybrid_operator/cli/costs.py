@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hybrid_operator.core import replicas
+from hybrid_operator.core import prices, replicas
 from hybrid_operator.core.engine import tco, throughput
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def document(parts: list[Part], spec: HybridInferenceSpec) -> dict[str, Any]:
     usd = sum((part.gpus * (part.gpu_hour_usd or 0) * HOURS for part in parts), Decimal(0))
     rates = [part.tokens_per_s for part in parts]
     tokens = sum(rate or 0 for rate in rates) * 3600 * HOURS if None not in rates else None
-    api = _api(spec)
+    priced_model = _api(spec)
+    api, whose = priced_model or (None, "no model of a provider has a known price")
     full = float(usd) * tco.MILLION / tokens if tokens and priced else None
     even = float(usd / api * tco.MILLION) if api and priced and parts else None
     pays = even is not None and tokens is not None and even <= tokens
@@ -83,22 +84,23 @@ def document(parts: list[Part], spec: HybridInferenceSpec) -> dict[str, Any]:
             f"requests of {INPUT} input and {OUTPUT} output tokens, the least replicas, all month",
             "tokens/s are a roofline's estimate; `hinf tco` takes measured ones",
             "GPU prices are cost.gpuHourUSD, else the catalogue's usual ones",
-            "the API's price is the first that a provider's model states; `hinf tco --api` has all",
+            f"the API's price: {whose}; `hinf tco --api` has all",
         ],
     }
 
 
-def _api(spec: HybridInferenceSpec) -> Decimal | None:
-    """Return USD per million tokens of the mix at the first price that the resource states."""
+def _api(spec: HybridInferenceSpec) -> tuple[Decimal, str] | None:
+    """Return USD per million tokens of the mix at the first known price, and whose it is."""
     for provider in spec.providers:
         for model in provider.models:
-            price = model.prices
+            price = prices.price(provider, model)
             if price is not None:
-                demand = tco.Demand(1, INPUT, OUTPUT)
                 usd = tco.request_usd(
-                    demand, tco.Prices(Decimal(price.input_usd), Decimal(price.output_usd))
+                    tco.Demand(1, INPUT, OUTPUT), tco.Prices(price.input, price.output)
                 )
-                return usd * tco.MILLION / (INPUT + OUTPUT)
+                whose = "as stated" if model.prices else prices.source()
+                per_million = usd * tco.MILLION / (INPUT + OUTPUT)
+                return per_million, f"{provider.name}/{model.name}, {whose}"
     return None
 
 

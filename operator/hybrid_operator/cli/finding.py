@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.cli.main import BadInputError
 from hybrid_operator.core.engine import catalog, gpus, huggingface
+from hybrid_operator.core.engine.fields import ConfigError
+from hybrid_operator.core.engine.names import nearest
 from hybrid_operator.core.engine.version import Version, parse
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def shape(model: str) -> tuple[str, Shape]:
     if _PATH.search(model) or Path(model).exists():
         try:
             return model, huggingface.shape(config(model))
-        except huggingface.ConfigError as error:
+        except ConfigError as error:
             raise BadInputError(f"{model}: {error}") from None
     names = [each.name for each in catalog.catalogue()]
     raise BadInputError(
@@ -72,9 +73,9 @@ def gpu(name: str) -> gpus.GPU:
     entry = gpus.find(name.lower())
     if entry is not None:
         return entry
-    size = _SIZE.fullmatch(name)
-    if size is not None:
-        return gpus.GPU(name=name, memory_mib=_mib(name, size))
+    read = _SIZE.fullmatch(name)
+    if read is not None:
+        return gpus.GPU(name=name, memory_mib=_mib(name, read))
     names = [each.name for each in gpus.catalogue()]
     raise BadInputError(
         f"the catalogue has no GPU {name!r}{_nearest(name.lower(), names)} See `hinf gpus`, "
@@ -82,17 +83,35 @@ def gpu(name: str) -> gpus.GPU:
     )
 
 
-def _mib(text: str, size: re.Match[str]) -> int:
-    number, unit = float(size[1]), size[2]
-    if unit not in _UNITS:
-        raise BadInputError(
-            f"--gpu {text}: say the unit. 48GiB is 48 x 2^30 bytes, 48GB is 48 x 10^9 bytes, "
-            "which is 44.7 GiB; nvidia-smi lists MiB"
-        )
-    mib = int(number * _UNITS[unit]) // 2**20
+def _mib(text: str, read: re.Match[str]) -> int:
+    mib = _bytes("--gpu", text, read) // 2**20
     if not mib:
         raise BadInputError(f"--gpu {text}: the memory must be above 0")
     return mib
+
+
+def size(option: str, text: str | None) -> int:
+    """Return the bytes of a size such as 4GiB or 4GB; 0 where none is given.
+
+    Raises:
+        BadInputError: it has no unit, or is no size.
+    """
+    if text is None:
+        return 0
+    read = _SIZE.fullmatch(text)
+    if read is None:
+        raise BadInputError(f"{option} {text}: must be a size with its unit, such as 4GiB")
+    return _bytes(option, text, read)
+
+
+def _bytes(option: str, text: str, read: re.Match[str]) -> int:
+    number, unit = float(read[1]), read[2]
+    if unit not in _UNITS:
+        raise BadInputError(
+            f"{option} {text}: say the unit. 48GiB is 48 x 2^30 bytes, 48GB is 48 x 10^9 bytes, "
+            "which is 44.7 GiB; nvidia-smi lists MiB"
+        )
+    return int(number * _UNITS[unit])
 
 
 def version(text: str) -> Version:
@@ -116,5 +135,5 @@ def _by_repo(model: str) -> catalog.Model | None:
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name, list(names), n=2, cutoff=0.5)
+    near = nearest(name, names)
     return f"; did you mean {' or '.join(near)}?" if near else "."

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from difflib import get_close_matches
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import genai_prices
 from genai_prices import Usage, calc_price
 from genai_prices.data import providers
 
+from hybrid_operator.api.published import newest_date
 from hybrid_operator.cli.main import BadInputError
 
 if TYPE_CHECKING:
     from decimal import Decimal
-
-_DATE = re.compile(r"\b(?:as of|checked) (20[0-9]{2}-[01][0-9]-[0-3][0-9])\b")
 
 
 def request_usd(
@@ -53,9 +49,3 @@ def request_usd(
         f"{version('genai-prices')}, last checked {newest_date()} or later"
     )
     return found.total_price, note
-
-
-def newest_date() -> str:
-    """Return the newest date that the snapshot names: the day that it stands for at least."""
-    text = (Path(genai_prices.__file__).parent / "data.py").read_text(encoding="utf-8")
-    return max(str(each[1]) for each in _DATE.finditer(text))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
-from hybrid_operator.core import limits, naming, rules
+from hybrid_operator.core import limits, naming, prices, rules
 from hybrid_operator.core.engine import intent
 from hybrid_operator.core.engine.surfaces import surfaces
 from hybrid_operator.core.objects.router_pod import KEYS, key_file
@@ -31,7 +31,7 @@ from hybrid_router.table import (
 if TYPE_CHECKING:
     from hybrid_operator.api import datapolicy as data
     from hybrid_operator.api.models import ModelSpec
-    from hybrid_operator.api.providers import Prices, Provider
+    from hybrid_operator.api.providers import Provider
     from hybrid_operator.api.resource import HybridInferenceSpec
     from hybrid_operator.core.engine.defaults import EngineDefaults
     from hybrid_operator.core.objects.context import Context
@@ -202,7 +202,11 @@ def _external(provider: Provider, cooldown: float) -> Backend:
         auth=_AUTH.get(type_, "bearer"),
         cooldown=cooldown,
         rate_limits=limits.of_account(provider),
-        prices={m.upstream or m.name: _price(m.prices) for m in provider.models if m.prices},
+        prices={
+            model.upstream or model.name: _price(found)
+            for model in provider.models
+            if (found := prices.price(provider, model)) is not None
+        },
     )
 
 
@@ -218,12 +222,9 @@ def _url(provider: Provider) -> str:
     return root + AZURE_PATH if root.count("/") == 2 else url  # noqa: PLR2004  scheme://host
 
 
-def _price(prices: Prices) -> Price:
-    cached = prices.cached_input_usd
+def _price(found: prices.Price) -> Price:
     return Price(
-        input=float(prices.input_usd),
-        output=float(prices.output_usd),
-        cached_input=float(cached) if cached else None,
+        input=float(found.input), output=float(found.output), cached_input=float(found.cached_input)
     )
 
 

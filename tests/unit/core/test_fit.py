@@ -9,6 +9,7 @@ import pytest
 
 from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.engine.fit import Fit, fit
+from hybrid_operator.core.engine.intent import intent
 from hybrid_operator.core.plan import plan
 from hybrid_operator.core.state import Observed
 from tests.support.resources import MINIMAL, NOW, applied, observed, owner, spec
@@ -73,6 +74,12 @@ def with_model(text: str, **more: Any) -> Observed:
             True,
             id="but an image of its own may bring it",
         ),
+        pytest.param(
+            "name: phi-4, accelerator: {type: a10g}, quantization: awq",
+            False,
+            False,
+            id="a format that nobody is known to have written the model in",
+        ),
         pytest.param("name: phi-4, accelerator: {type: cpu}", None, True, id="the CPU"),
         pytest.param(
             "name: mine, accelerator: {type: a10g}, source: {huggingFace: {repo: org/mine}}",
@@ -122,6 +129,11 @@ def test_a_model_is_judged(model, verdict, starts):
             "name: mine, accelerator: {type: a10g}, source: {huggingFace: {repo: org/mine}}",
             "give architecture (`hinf inspect` reads it from config.json)",
             id="what is missing",
+        ),
+        pytest.param(
+            "name: phi-4, accelerator: {type: a10g}, quantization: awq",
+            "awq weights come from a checkpoint written so, and the catalogue knows none of phi-4",
+            id="the checkpoint that is missing",
         ),
         pytest.param(
             f"name: mine, accelerator: {{type: a10g}}, {ARCHITECTURE}",
@@ -234,3 +246,18 @@ def test_the_status_has_the_memory_of_each_model():
 def test_what_cannot_be_planned_has_no_memory_in_the_status():
     (model,) = plan(with_model("{name: phi-4, accelerator: {type: cpu}}"), NOW).status["models"]
     assert "memory" not in model
+
+
+def test_a_format_that_checkpoints_are_written_in_brings_its_repository():
+    (model,) = spec("models: [{name: qwen3-8b, accelerator: {type: l4}, quantization: awq}]").models
+    assert intent(model, CURRENT).model == "Qwen/Qwen3-8B-AWQ"
+
+
+def test_slots_for_adapters_are_planned_as_raw_arguments_ask_for_them():
+    base = "name: llama-3-8b, accelerator: {type: a10g}"
+    args = "engine: {args: [--enable-lora, --max-loras=4, --max-lora-rank=64]}"
+    none, four = judged(f"{{{base}}}").memory, judged(f"{{{base}, {args}}}").memory
+    assert none is not None
+    assert four is not None
+    assert none.loras == 0
+    assert four.loras > 2**30

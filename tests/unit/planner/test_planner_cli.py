@@ -88,7 +88,13 @@ def test_training_that_a_gpu_does_not_hold_exits_one():
     [
         pytest.param(("lama-3-8b", "--gpu", "a10g"), "did you mean llama-3-8b", id="model"),
         pytest.param(("llama-3-8b", "--gpu", "a1g"), "did you mean a10g", id="GPU"),
+        pytest.param(
+            ("llama-3-8b", "--gpu", "a100"), "did you mean a100-40gb or a100-80gb", id="half a name"
+        ),
         pytest.param(("llama-3-8b",), "--gpu is missing", id="no GPU"),
+        pytest.param(
+            ("llama-3-8b", "--gpu", "a10g", "--weight-offload", "2"), "say the unit", id="no unit"
+        ),
         pytest.param(("llama-3-8b", "--gpu", "24"), "say the unit", id="a size without unit"),
         pytest.param(("llama-3-8b", "--gpu", "0GiB"), "above 0", id="no memory"),
         pytest.param(("llama-3-8b", "--gpu", "a10g", "--context", "0"), "0", id="no context"),

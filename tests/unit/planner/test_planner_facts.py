@@ -9,6 +9,7 @@ import pytest
 from hybrid_operator.core.engine import catalog, gpus, huggingface, kv
 from hybrid_operator.core.engine.advice import advice
 from hybrid_operator.core.engine.architecture import Shape, parameters
+from hybrid_operator.core.engine.fields import ConfigError
 from hybrid_operator.core.engine.formats import FORMATS
 from hybrid_operator.core.engine.memory import Serving, plan_memory, weight_bytes
 from hybrid_operator.core.engine.training import Training, plan_training
@@ -215,7 +216,7 @@ def test_a_resource_says_the_shape_of_a_model_that_no_catalogue_has():
     ],
 )
 def test_a_config_that_cannot_be_planned_says_what_is_wrong(change, message):
-    with pytest.raises(huggingface.ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message):
         huggingface.shape(LLAMA | change)
 
 

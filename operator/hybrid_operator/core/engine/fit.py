@@ -239,10 +239,22 @@ def _serving(model: ModelSpec, defaults: EngineDefaults, context: int) -> Servin
         utilization=_share(stated.get("--gpu-memory-utilization")),
         batched_tokens=_number(model, "--max-num-batched-tokens") or wanted.batched_tokens,
         sequences=_number(model, "--max-num-seqs") or wanted.sequences,
-        loras=len(model.loras),
+        loras=_slots(model, args),
+        lora_rank=_number(model, "--max-lora-rank") or _LORA_RANK,
         weight_offload=quantity_bytes(offload.size) if offload else 0,
         eager="--enforce-eager" in options(args),
     )
+
+
+_LORA_RANK = 16
+"""vLLM's default of `--max-lora-rank`; that of `--max-loras` is 1."""
+
+
+def _slots(model: ModelSpec, args: tuple[str, ...]) -> int:
+    """Return the slots for adapters: as raw arguments say, else one for each adapter."""
+    if "--enable-lora" in options(args):
+        return _number(model, "--max-loras") or 1
+    return len(model.loras)
 
 
 def _quantization(model: ModelSpec, stated: str | None) -> str | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from hybrid_operator.api.base import Problem, quantity_bytes
 from hybrid_operator.api.models import HuggingFaceSource, ModelSource, ModelSpec
 from hybrid_operator.core.engine import catalog, gpus
 from hybrid_operator.core.engine.arguments import Intent, WeightOffload, options, values
+from hybrid_operator.core.engine.names import nearest
 from hybrid_operator.core.engine.version import Version, parse
 
 if TYPE_CHECKING:
@@ -228,8 +228,8 @@ def _gpu_problems(model: ModelSpec) -> list[Problem]:
     known = accelerator.type == gpus.CPU or gpus.find(accelerator.type) is not None
     if known or accelerator.memory is not None:
         return []
-    near = get_close_matches(accelerator.type, [gpu.name for gpu in gpus.catalogue()], n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    near = nearest(accelerator.type, [gpu.name for gpu in gpus.catalogue()], most=1)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
     message = (
         f"the catalogue has no {accelerator.type}; {hint}`hinf gpus` lists what it has, "
         "and any other name needs memory"

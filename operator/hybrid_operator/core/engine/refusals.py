@@ -67,6 +67,9 @@ def _found(shape: Shape, gpu: GPU, serving: Serving) -> Iterator[str]:
         FP8_CACHE_CAPABILITY
     ):
         yield f"an FP8 KV cache needs compute capability 8.0, and {gpu.name} has none"
+    narrow = next((layer.low_rank for _, layer in shape.layers if layer.low_rank % form.group), 0)
+    if narrow:
+        yield f"matrices of rank {narrow} cannot be quantized in groups of {form.group}"
     yield from _parallel(shape, serving.gpus, form)
 
 

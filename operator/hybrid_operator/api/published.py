@@ -1,0 +1,62 @@
+"""Prices of the providers that the resource knows by name, out of genai-prices.
+
+Importing that package takes 200 ms, and its data are 1.5 MB: what is used of them is written into
+the operator's data by `make generate`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import genai_prices
+from genai_prices import Usage, calc_price
+from genai_prices.data import providers
+
+from hybrid_operator.api.providers import KNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MILLION = 1_000_000
+TOKENS = 1000
+"""Of the request that is priced: short, for long prompts cost more with some models."""
+_DATE = re.compile(r"\b(?:as of|checked) (20[0-9]{2}-[01][0-9]-[0-3][0-9])\b")
+
+
+def document() -> str:
+    """Return the data file: USD per million input, output and cached input tokens."""
+    entries = {name: dict(sorted(_prices(name))) for name in KNOWN}
+    source = f"genai-prices {version('genai-prices')}, last checked {newest_date()} or later"
+    lines = []
+    for name, prices in entries.items():
+        rows = ",\n".join(f"      {json.dumps(m)}: {json.dumps(p)}" for m, p in prices.items())
+        lines.append(f"    {json.dumps(name)}: {{\n{rows}\n    }}")
+    inner = ",\n".join(lines)
+    return f'{{\n  "source": {json.dumps(source)},\n  "providers": {{\n{inner}\n  }}\n}}\n'
+
+
+def newest_date() -> str:
+    """Return the newest date that the snapshot names: the day that it stands for at least."""
+    text = (Path(genai_prices.__file__).parent / "data.py").read_text(encoding="utf-8")
+    return max(str(each[1]) for each in _DATE.finditer(text))
+
+
+def _prices(provider: str) -> Iterator[tuple[str, list[str]]]:
+    usages = (
+        Usage(input_tokens=TOKENS),
+        Usage(output_tokens=TOKENS),
+        Usage(input_tokens=TOKENS, cache_read_tokens=TOKENS),
+    )
+    found = next(each for each in providers if each.id == provider)
+    for model in found.models:
+        try:
+            costs = [calc_price(each, model.id, provider_id=provider) for each in usages]
+        except LookupError:  # it has an entry, and no name that finds it
+            continue
+        per_million = [each.total_price * MILLION / TOKENS for each in costs]
+        if per_million[0]:
+            yield model.id, [f"{each.normalize():f}" for each in per_million]

@@ -1,0 +1,62 @@
+"""What providers publish as their prices (`engine/data/api_prices.json`, by `make generate`)."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hybrid_operator.core.engine import data
+
+if TYPE_CHECKING:
+    from hybrid_operator.api.providers import Provider, ProviderModel
+
+
+class Price(msgspec.Struct, frozen=True, array_like=True):
+    """USD per million tokens."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    source: str
+    providers: dict[str, dict[str, Price]]
+
+
+@cache
+def _file() -> _File:
+    return msgspec.json.decode(data.text("api_prices.json"), type=_File)
+
+
+_DATED = re.compile(r"-(20[0-9]{2}-?[01][0-9]-?[0-3][0-9]|latest)$")
+"""What names a release of a model, as in gpt-4o-2024-11-20."""
+
+
+def source() -> str:
+    """Return where the published prices are from, and as of when."""
+    return _file().source
+
+
+def published(provider: str, model: str) -> Price | None:
+    """Return what `provider` publishes for `model`; None where it is not known."""
+    known = _file().providers.get(provider, {})
+    return known.get(model) or known.get(_DATED.sub("", model))
+
+
+def price(provider: Provider, model: ProviderModel) -> Price | None:
+    """Return what the resource says that `model` costs, else what its provider publishes.
+
+    An account with a base URL of its own may be anybody's: of that nothing is published.
+    """
+    stated = model.prices
+    if stated is not None:
+        cached = stated.cached_input_usd or stated.input_usd
+        return Price(Decimal(stated.input_usd), Decimal(stated.output_usd), Decimal(cached))
+    if provider.base_url is not None:
+        return None
+    return published(provider.type or provider.name, model.upstream or model.name)

@@ -1,0 +1,55 @@
+"""Prices that a resource states, and those that providers publish."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from hybrid_operator.core import prices
+from tests.support.resources import spec
+
+
+def price(text: str):
+    (provider,) = spec(f"models: []\nproviders: [{text}]").providers
+    return prices.price(provider, provider.models[0])
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        pytest.param(
+            "{name: openai, models: [{name: gpt-4o-mini}]}", ("0.15", "0.6", "0.075"), id="known"
+        ),
+        pytest.param(
+            "{name: openai, models: [{name: gpt-4o-mini-2024-07-18}]}",
+            ("0.15", "0.6", "0.075"),
+            id="a dated release of it",
+        ),
+        pytest.param(
+            "{name: cheap, type: openai, models: [{name: small, upstream: gpt-4o-mini}]}",
+            ("0.15", "0.6", "0.075"),
+            id="by the name that the provider knows",
+        ),
+        pytest.param(
+            "{name: openai, models: [{name: gpt-4o, prices: {inputUSD: '1', outputUSD: '2'}}]}",
+            ("1", "2", "1"),
+            id="stated ones win",
+        ),
+        pytest.param("{name: openai, models: [{name: gpt-nobody}]}", None, id="an unknown model"),
+        pytest.param(
+            "{name: openai, baseURL: 'https://mine.example', models: [{name: gpt-4o}]}",
+            None,
+            id="an endpoint that may be anybody's",
+        ),
+    ],
+)
+def test_a_model_costs_what_is_stated_or_published(provider, expected):
+    found = price(provider)
+    known = None if expected is None else tuple(map(Decimal, expected))
+    assert (found and (found.input, found.output, found.cached_input)) == known
+
+
+def test_published_prices_name_their_source_and_date():
+    assert prices.source().startswith("genai-prices ")
+    assert "last checked 20" in prices.source()
