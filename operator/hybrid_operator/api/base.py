@@ -73,7 +73,13 @@ def rule(cel: str, message: str, holds: Callable[[Any], bool]) -> Rule:
     return Rule(cel, message, lambda part: () if holds(part) else found)
 
 
-def _add_rules(schema: dict[str, Any], part: type[BaseModel]) -> None:
+def _add_docs_and_rules(schema: dict[str, Any], part: type[BaseModel]) -> None:
+    from hybrid_operator.api import docstrings  # noqa: PLC0415  only where a schema is generated
+
+    docs = docstrings.of_class(part)
+    for name, field in part.model_fields.items():
+        if name in docs:
+            schema["properties"][field.alias or name].setdefault("description", docs[name])
     rules: tuple[Rule, ...] = getattr(part, "RULES", ())
     if rules:
         schema[VALIDATIONS] = [each.entry() for each in rules]
@@ -90,9 +96,9 @@ class Spec(BaseModel):
         frozen=True,
         populate_by_name=True,
         alias_generator=to_camel,
-        use_attribute_docstrings=True,
+        defer_build=True,  # what a program does not read it need not build
         extra="ignore",
-        json_schema_extra=_add_rules,
+        json_schema_extra=_add_docs_and_rules,
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = ()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hybrid_operator.api import docstrings
 from hybrid_operator.api.structural import INT_OR_STRING, MAP_KEYS, PRESERVE, VALIDATIONS
 
 Schema = Mapping[str, Any]
@@ -108,21 +108,15 @@ def _integer(field: Schema) -> str:
 
 def field_docs(source: str) -> dict[str, dict[str, str]]:
     """Return the docstrings below the fields of every class in a source, by camelCase name."""
-    docs: dict[str, dict[str, str]] = {}
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef):
-            docs[node.name] = dict(_documented(node))
-    return docs
+    return {
+        part: {_camel(name): text for name, text in docs.items()}
+        for part, docs in docstrings.of_source(source).items()
+    }
 
 
-def _documented(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for field, below in zip(node.body, node.body[1:], strict=False):
-        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
-            continue
-        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            first, *rest = field.target.id.split("_")
-            name = first + "".join(word.title() for word in rest)
-            yield name, " ".join(str(below.value.value).split())
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
 
 
 def described(schema: Schema, docs: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class RouterSpec(Spec):
     memory."""
     client_keys: ClientKeys | None = None
     """Keys that clients must present. Without it, everyone who reaches the Service is served."""
-    service: RouterService = RouterService()
+    service: RouterService = Field(default_factory=RouterService)
     """The Service in front of the routers."""
     pod_template: PodTemplate | None = None
     """Partial pod template, merged over the operator's: metadata.labels, metadata.annotations and
@@ -99,9 +99,9 @@ class HybridInferenceSpec(Spec):
     """Small language models on the cluster's own accelerators."""
     providers: Annotated[list[Provider], Field(max_length=8, json_schema_extra=MAP_BY_NAME)] = []
     """External LLM APIs."""
-    routing: Routing = Routing()
+    routing: Routing = Field(default_factory=Routing)
     """Who answers which prompt."""
     budgets: Annotated[list[Budget], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
     """Limits on what the APIs may cost."""
-    router: RouterSpec = RouterSpec()
+    router: RouterSpec = Field(default_factory=RouterSpec)
     """The routers, which clients talk to."""

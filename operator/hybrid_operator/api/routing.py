@@ -146,7 +146,7 @@ class RoutingRule(Spec):
 
     name: DNSLabel
     """Name of the rule, as shown in x-hybrid-rule and metrics."""
-    match: Match = Match()
+    match: Match = Field(default_factory=Match)
     """What requests it holds for. Defaults to all."""
     prefer: Literal["local", "api"] | None = None
     """Side that is asked first, whatever the confidence."""
@@ -190,7 +190,7 @@ class Routing(Spec):
         ),
     )
 
-    classifier: Classifier = Classifier()
+    classifier: Classifier = Field(default_factory=Classifier)
     """What judges a prompt."""
     threshold: Fraction | None = None
     """Confidence from which the local model answers. Defaults to "0.85"."""

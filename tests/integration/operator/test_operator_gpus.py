@@ -151,7 +151,8 @@ def test_a_model_that_cannot_fit_starts_only_when_it_is_insisted_on(cluster: Clu
     wanted = resource("large", model("phi-4", catalog="phi-4"))
     cluster.apply(wanted)
     until(lambda: cluster.observed("large"), "the resource is acted on")
-    found = until(lambda: cluster.conditions("large").get("Fits"), "Fits is judged")
+    until(lambda: "Fits" in cluster.conditions("large"), "Fits is judged")
+    found = cluster.conditions("large")["Fits"]
     assert (found["status"], found["reason"]) == ("False", "DoesNotFit")
     assert "weights take 27.3" in found["message"]
     assert "hybridinference.dev/ignore-fit" in found["message"]

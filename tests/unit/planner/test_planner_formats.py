@@ -68,7 +68,8 @@ def group(**weights):
 def test_a_checkpoint_says_what_it_was_written_in(config, name, bits):
     form = written(config)
     assert form is not None
-    assert (form.name, form.bits) == (name, pytest.approx(bits, abs=0.001))
+    assert form.name == name
+    assert form.bits == pytest.approx(bits, abs=0.001)
 
 
 def planned(shape: Shape, card: str, **asked):
