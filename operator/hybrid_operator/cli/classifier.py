@@ -1,4 +1,4 @@
-"""`hinf classifier`: score prompts, train the embedded classifier, and fit it to outcomes."""
+"""`hinf classifier`: score prompts, and train the embedded classifier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hybrid_router.classify.prompt import Prompt
 
 @click.group()
 def classifier() -> None:
-    """Score prompts, train the embedded classifier, and fit it to outcomes."""
+    """Score prompts, and train the embedded classifier."""
 
 
 @classifier.command()

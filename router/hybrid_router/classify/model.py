@@ -3,7 +3,7 @@
 A prompt's score is the sum of the trees' leaves, the log-odds that a small model answers the kind
 of question that the labels hold. Each intent turns it into a probability with a slope and an
 offset of its own (Platt scaling): fitted where labels of that kind exist, set by what is published
-elsewhere (`training.priors`), and refitted from outcomes (`hinf classifier fit`).
+elsewhere (`training.priors`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Sources: the success rates of fine-tuned Llama 3 8B (text-to-SQL, JSON extraction, intent routing)
 and of small models on debugging, which the catalogue's `tasks.toml` lists; where `source` is
-"judgement" nothing is published for the task as such, and outcomes fed back soon outweigh it.
+"judgement" nothing is published for the task as such.
 """
 
 from __future__ import annotations
