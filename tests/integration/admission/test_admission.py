@@ -73,7 +73,10 @@ def _explain(path: str) -> str:
         ("hinf.spec.models", "Small language models on the cluster's own accelerators."),
         ("hinf.spec.models.accelerator", "GPUs per replica (the tensor parallel size)."),
         ("hinf.spec.models.scaling", "0 lets the model sleep while the API answers."),
-        ("hinf.spec.routing.dataPolicy", "Requests with these never leave the cluster."),
+        (
+            "hinf.spec.routing.dataPolicy",
+            "Requests with these never leave the cluster, whatever fails.",
+        ),
         ("hinf.status", "Base URL for OpenAI clients within the cluster."),
     ],
 )
