@@ -12,7 +12,7 @@ import sys
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-TEXT = " theé ofδ workЖ youא anyع that界 each🙂 thisā orő withე not— is中 asф"
+TEXT = " theé ofδ workЖ youא anyع that界 each🙂 thisā orő withე not… is中 asф"
 START = "<|assistant|>"
 
 
