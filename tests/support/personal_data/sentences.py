@@ -138,7 +138,7 @@ CODE = (
     'assert parse_iban("{!bad-iban}") is None\nBUILD = "{!version}"',
     "git remote add origin git@github.com:acme/app.git && git checkout {!hash}",
     'password = os.environ["DB_PASSWORD"]\napi_key = settings.api_key\nv = "{!version}"',
-    "//registry.npmjs.org/:_authToken={npm-token}",
+    "//npm.example.com/:_authToken={npm-token}",
     "[pypi]\nusername = __token__\npassword = {pypi-token}",
     "CI_TOKEN={gitlab-token}\nANTHROPIC_API_KEY={anthropic-key}",
     'std::vector<int> v; // ISBN {!isbn}\nauto id = "{!uuid}";',
