@@ -11,10 +11,9 @@ import msgspec
 
 from hybrid_router.anthropic.answer import lenient_usage
 from hybrid_router.anthropic.errors import error_event
-from hybrid_router.openai.sse import MAX_EVENT_BYTES, MAX_HELD_BYTES, payload, split
+from hybrid_router.openai.sse import EventFilter, payload
 
 if TYPE_CHECKING:
-    from hybrid_router.openai.answer import Usage
     from hybrid_router.openai.errors import ApiError
 
 _GENERATED_BLOCKS = frozenset({"text", "thinking"})
@@ -67,24 +66,10 @@ def generates(event: Event) -> bool:
     return True
 
 
-class MessagesFilter:
-    """What a client gets of a backend's stream; attributes as of `openai.sse.Filter`."""
+class MessagesFilter(EventFilter):
+    """What a client gets of a backend's stream; attributes as of `openai.sse.EventFilter`."""
 
-    __slots__ = (
-        "_held", "_held_bytes", "_rest",
-        "committed", "done", "events", "failure", "told", "usage",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self.committed = False
-        self.done = False
-        self.failure: str | None = None
-        self.told = False
-        self.usage: Usage | None = None
-        self.events = 0
+    __slots__ = ()
 
     def feed(self, data: bytes) -> bytes:
         """Take a part of the body and return what the client may have now."""
@@ -92,23 +77,15 @@ class MessagesFilter:
             self.committed
             and not self._rest
             and data.endswith(b"\n\n")
-            and b'"usage"' not in data
-            and b'"error"' not in data
+            and data.find(b'"usage"') < 0
+            and data.find(b'"error"') < 0
             and data.find(b"message_stop") < 0
             and data.find(b"\r") < 0
             and not self.done
         ):
             self.events += data.count(b"event: content_block_delta")
             return data
-        events, self._rest = split(self._rest + data if self._rest else data)
-        passed: list[bytes] = []
-        for event in events:
-            if self.done or self.failure is not None:
-                break
-            self._take(event, passed)
-        if len(self._rest) > MAX_EVENT_BYTES:
-            self.failure = "an event is too long"
-        return b"".join(passed)
+        return self._events(data)
 
     def broken(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which cannot go on."""
@@ -130,19 +107,7 @@ class MessagesFilter:
                 if self.told:
                     passed.append(event)
                 return
-        if self.committed:
-            passed.append(event)
-            return
-        self._held.append(event)
-        self._held_bytes += len(event)
-        if first:
-            self.committed = True
-            passed += self._held
-            self._held.clear()
-        elif self.done:
-            self.failure = "the stream ended before anything was generated"
-        elif self._held_bytes > MAX_HELD_BYTES:
-            self.failure = "the stream says too much before anything is generated"
+        self._pass(event, passed, generated=first)
 
     def _read(self, event: Event) -> bool:
         """Take note of an event; return whether it carries something generated."""

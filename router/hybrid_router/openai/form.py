@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Stream(Protocol):
-    """What stands between a backend's stream and the client; see `openai.sse.Filter`."""
+    """What stands between a backend's stream and the client; see `openai.sse.EventFilter`."""
 
     committed: bool
     done: bool

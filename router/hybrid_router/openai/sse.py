@@ -85,11 +85,8 @@ def generates(choices: list[dict[str, Any]]) -> bool:
     return False
 
 
-class Filter:
-    """What a client gets of a backend's stream.
-
-    Args:
-        hides_usage: the router asked for the usage, the client did not.
+class EventFilter:
+    """A stream that passes event by event, held back up to the commit boundary.
 
     Attributes:
         committed: something generated has been let through.
@@ -101,12 +98,11 @@ class Filter:
     """
 
     __slots__ = (
-        "_held", "_held_bytes", "_hides_usage", "_rest",
+        "_held", "_held_bytes", "_rest",
         "committed", "done", "events", "failure", "told", "usage",
     )  # fmt: skip
 
-    def __init__(self, *, hides_usage: bool) -> None:
-        self._hides_usage = hides_usage
+    def __init__(self) -> None:
         self._rest = b""
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -116,6 +112,55 @@ class Filter:
         self.told = False
         self.usage: Usage | None = None
         self.events = 0
+
+    def _take(self, event: bytes, passed: list[bytes]) -> None:
+        """Take an event, and append to `passed` what the client may have now."""
+        raise NotImplementedError
+
+    def _events(self, data: bytes) -> bytes:
+        """Take a part of the body event by event; return what the client may have now."""
+        events, self._rest = split(self._rest + data if self._rest else data)
+        passed: list[bytes] = []
+        for event in events:
+            if self.done or self.failure is not None:
+                break
+            self._take(event, passed)
+        if len(self._rest) > MAX_EVENT_BYTES:
+            self.failure = "an event is too long"
+        return b"".join(passed)
+
+    def _commit(self, passed: list[bytes]) -> None:
+        self.committed = True
+        passed += self._held
+        self._held.clear()
+
+    def _pass(self, event: bytes, passed: list[bytes], *, generated: bool) -> None:
+        """Let an event through, or hold it back until one carries something generated."""
+        if self.committed:
+            passed.append(event)
+            return
+        self._held.append(event)
+        self._held_bytes += len(event)
+        if generated:
+            self._commit(passed)
+        elif self.done:
+            self.failure = "the stream ended before anything was generated"
+        elif self._held_bytes > MAX_HELD_BYTES:
+            self.failure = "the stream says too much before anything is generated"
+
+
+class Filter(EventFilter):
+    """What a client gets of a backend's stream.
+
+    Args:
+        hides_usage: the router asked for the usage, the client did not.
+    """
+
+    __slots__ = ("_hides_usage",)
+
+    def __init__(self, *, hides_usage: bool) -> None:
+        super().__init__()
+        self._hides_usage = hides_usage
 
     def feed(self, data: bytes) -> bytes:
         """Take a part of the body and return what the client may have now."""
@@ -134,27 +179,17 @@ class Filter:
         ):
             self.events += data.count(b"\n\n")
             return data
-        return self._feed_events(data)
+        return self._events(data)
 
     def broken(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which cannot go on."""
         return error_event(error)
 
-    def _feed_events(self, data: bytes) -> bytes:
-        events, self._rest = split(self._rest + data if self._rest else data)
-        passed: list[bytes] = []
-        for event in events:
-            if self.done or self.failure is not None:
-                break
-            if self.committed:
-                passed.append(self._after(event))
-            elif self._before(event):
-                self.committed = True
-                passed += self._held
-                self._held.clear()
-        if len(self._rest) > MAX_EVENT_BYTES:
-            self.failure = "an event is too long"
-        return b"".join(passed)
+    def _take(self, event: bytes, passed: list[bytes]) -> None:
+        if self.committed:
+            passed.append(self._after(event))
+        elif self._before(event):
+            self._commit(passed)
 
     def _before(self, event: bytes) -> bool:
         """Hold back an event; return whether it is the first that carries something generated."""

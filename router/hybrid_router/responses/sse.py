@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_router.openai.sse import MAX_EVENT_BYTES, MAX_HELD_BYTES, payload, split
+from hybrid_router.openai.sse import EventFilter, payload
 from hybrid_router.responses.answer import lenient_usage
 
 if TYPE_CHECKING:
@@ -69,26 +69,15 @@ def _generates(event: _Event) -> bool:
     return True
 
 
-class ResponsesFilter:
-    """What a client gets of a backend's stream; attributes as of `openai.sse.Filter`."""
+class ResponsesFilter(EventFilter):
+    """What a client gets of a backend's stream; attributes as of `openai.sse.EventFilter`."""
 
-    __slots__ = (
-        "_begun", "_held", "_held_bytes", "_last", "_rest",
-        "committed", "done", "events", "failure", "told", "usage",
-    )  # fmt: skip
+    __slots__ = ("_begun", "_last")
 
     def __init__(self) -> None:
-        self._rest = b""
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        super().__init__()
         self._begun = b"{}"  # the response as the stream began with it
         self._last = b""  # the block that the last sequence number stands in
-        self.committed = False
-        self.done = False
-        self.failure: str | None = None
-        self.told = False
-        self.usage: Usage | None = None
-        self.events = 0
 
     def feed(self, data: bytes) -> bytes:
         """Take a part of the body and return what the client may have now."""
@@ -103,15 +92,7 @@ class ResponsesFilter:
             self.events += data.count(b".delta\n")
             self._last = data
             return data
-        events, self._rest = split(self._rest + data if self._rest else data)
-        passed: list[bytes] = []
-        for event in events:
-            if self.done or self.failure is not None:
-                break
-            self._take(event, passed)
-        if len(self._rest) > MAX_EVENT_BYTES:
-            self.failure = "an event is too long"
-        return b"".join(passed)
+        return self._events(data)
 
     def broken(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which cannot go on: `response.failed`."""
@@ -134,17 +115,7 @@ class ResponsesFilter:
                 self._fail(event, passed)
                 return
             first = self._read(parsed)
-        if self.committed:
-            passed.append(event)
-            return
-        self._held.append(event)
-        self._held_bytes += len(event)
-        if first:
-            self.committed = True
-            passed += self._held
-            self._held.clear()
-        elif self._held_bytes > MAX_HELD_BYTES:
-            self.failure = "the stream says too much before anything is generated"
+        self._pass(event, passed, generated=first)
 
     def _fail(self, event: bytes, passed: list[bytes]) -> None:
         where = "in the middle of" if self.committed else "at the beginning of"

@@ -53,7 +53,7 @@ class Translated:
 
 
 class TranslatedStream:
-    """A stream, event by event; attributes as of `openai.sse.Filter`."""
+    """A stream, event by event; attributes as of `openai.sse.EventFilter`."""
 
     __slots__ = (
         "_held", "_reader", "_rest", "_writer",
