@@ -117,9 +117,13 @@ def pods(name: str, component: str) -> list[Object]:
 @contextlib.contextmanager
 def reach(service: str, port: int = 80) -> Iterator[str]:
     """Yield a URL for a Service: its own address where that is reachable, else a forwarded port."""
-    address = get("service", service)["spec"]["clusterIP"]
-    if is_open(f"http://{address}:{port}"):
-        yield f"http://{address}:{port}"
+    url = f"http://{get('service', service)['spec']['clusterIP']}:{port}"
+    # A port is forwarded to one pod and ends with it: no substitute, where addresses are
+    # reachable, for a Service whose rules kube-proxy is about to write.
+    if inside():
+        eventually(f"{service} answers", lambda: is_open(url))
+    if is_open(url):
+        yield url
         return
     command = (
         "kubectl",
@@ -136,6 +140,11 @@ def reach(service: str, port: int = 80) -> Iterator[str]:
             yield f"http://127.0.0.1:{local}"
         finally:
             forward.terminate()
+
+
+def inside() -> bool:
+    """Whether the tests run in the cluster's network: the project's own, made without Docker."""
+    return "HINF_AUDIT_LOG" in os.environ
 
 
 def is_open(url: str) -> bool:
@@ -161,7 +170,7 @@ def client(name: str, key: str = "none") -> Iterator[openai.OpenAI]:
 def frozen_api_server() -> Iterator[None]:
     """Stop the API server's process, and let it go on in the end."""
     cluster = os.environ.get("HINF_CLUSTER", "hinf")
-    if "HINF_AUDIT_LOG" in os.environ:
+    if inside():
         state = Path(os.environ["HINF_AUDIT_LOG"]).parent
         signal_it = ["kill", "{}", (state / "run" / "kube-apiserver.pid").read_text().strip()]
     else:
