@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hybrid_router.admission import Admission, Ticket
+from hybrid_router.admission import Admission
+from hybrid_router.answering import Answering
 from hybrid_router.anthropic.request import estimated_count
-from hybrid_router.core.decision import (
-    Decision,
-    Needs,
-    Reason,
-    Refused,
-    after_failure,
-    candidates,
-)
-from hybrid_router.datapolicy.gate import UNCONDITIONAL
+from hybrid_router.core.decision import Needs, Reason, Refused, candidates
 from hybrid_router.datapolicy.source import Gates
 from hybrid_router.judging import Judging
 from hybrid_router.keys import Unauthorized
@@ -26,11 +18,10 @@ from hybrid_router.openai.body import invalid
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.responses.request import ResponsesCall
 from hybrid_router.telemetry.access import Access
-from hybrid_router.telemetry.trace import trace_line
 from hybrid_router.ticker import Ticker
-from hybrid_router.translate.surfaces import has, not_said, reachable
+from hybrid_router.translate.surfaces import has, reachable
+from hybrid_router.unanswered import unanswered
 from hybrid_router.upstream.failover import Failover
-from hybrid_router.upstream.failures import Cause
 from hybrid_router.upstream.job import Job
 
 if TYPE_CHECKING:
@@ -40,9 +31,9 @@ if TYPE_CHECKING:
     from hybrid_router.core.decision import Decision
     from hybrid_router.discovery.registry import Registry
     from hybrid_router.keys import KeyRing
-    from hybrid_router.openai.request import Call, Outgoing
+    from hybrid_router.openai.request import Call
     from hybrid_router.server.exchange import Exchange
-    from hybrid_router.table import Backend, Model, RouteTable, Target
+    from hybrid_router.table import Model, RouteTable, Target
     from hybrid_router.telemetry.access import AccessLog
     from hybrid_router.telemetry.metrics import Metrics
     from hybrid_router.upstream.client import UpstreamClient
@@ -53,79 +44,6 @@ TICK_SECONDS = 0.02
 CLIENT_LEFT = 499  # nginx's status for it; in metrics and log only
 
 _ESTIMATED = b"content-type: application/json\r\nx-hybrid-estimated: true\r\n"
-_NO_RETRY = (b"x-should-retry", b"false")
-_STATUS = {Cause.TIMEOUT: 504, Cause.OVERLOADED: 503}
-
-
-class Answering:
-    """What is known about one request's way, for headers, metrics and the log."""
-
-    __slots__ = (
-        "call", "clearance", "decision", "job", "model", "reason", "surface", "table", "ticket",
-    )  # fmt: skip
-
-    def __init__(self, surface: str, table: RouteTable) -> None:
-        self.surface = surface
-        self.table = table
-        self.call: Call | None = None
-        self.model = ""
-        self.clearance = UNCONDITIONAL
-        self.decision: Decision | None = None
-        self.job: Job | None = None
-        self.reason = Reason.REFUSED
-        self.ticket: Ticket | None = None
-
-    def prefix(self, job: Job, backend: Backend, outgoing: Outgoing) -> bytes:
-        """Return the response's own header lines for an attempt at `backend`."""
-        decision = self.decision
-        if decision is None or job.target is None:
-            return b""
-        self.reason = self._reason(decision, job, backend)
-        source = "local" if backend.trust == "internal" else "api"
-        lines = (
-            f"x-hybrid-source: {source}\r\nx-hybrid-model: {job.target.model}\r\n"
-            f"{self._common(decision, job.attempts)}"
-        )
-        if outgoing.dropped:
-            lines += f"x-hybrid-dropped: {', '.join(outgoing.dropped)}\r\n"
-        return lines.encode() + self._limits() + trace_line(decision, job)
-
-    def _limits(self) -> bytes:
-        return self.ticket.lines if self.ticket is not None else b""
-
-    def error_headers(self) -> bytes:
-        """Return the header lines of an error of the router's own."""
-        if self.decision is None or self.job is None:
-            lines = f"x-hybrid-reason: {self.reason}\r\n{self._classes()}"
-        else:
-            lines = self._common(self.decision, self.job.attempts)
-        return lines.encode() + self._limits()
-
-    def _common(self, decision: Decision, attempts: int) -> str:
-        lines = f"x-hybrid-reason: {self.reason}\r\nx-hybrid-attempts: {attempts}\r\n"
-        if decision.confidence is not None:
-            lines += f"x-hybrid-confidence: {decision.confidence:.3f}\r\n"
-            lines += f"x-hybrid-classifier: {decision.classifier}\r\n"
-        if decision.intent is not None:
-            lines += f"x-hybrid-intent: {decision.intent}\r\n"
-        if decision.rule is not None:
-            lines += f"x-hybrid-rule: {decision.rule}\r\n"
-        if decision.shadowed is not None:
-            lines += f"x-hybrid-shadow: {decision.shadowed}\r\n"
-        return lines + self._classes()
-
-    def _classes(self) -> str:
-        names = self.clearance.ruling.names
-        return f"x-hybrid-data-classes: {', '.join(names)}\r\n" if names else ""
-
-    def _reason(self, decision: Decision, job: Job, backend: Backend) -> Reason:
-        for name in job.failed:
-            failed = self.table.backends.get(name)
-            if failed is not None and failed.trust != backend.trust:
-                return after_failure(failed)
-        if job.spilled and backend.trust != "internal":
-            return Reason.LOCAL_UNAVAILABLE
-        return decision.reason
 
 
 class Pipeline:
@@ -247,7 +165,7 @@ class Pipeline:
             began=exchange.began,
         )
         if not await self._failover.run(job):
-            raise self._exhausted(job)
+            raise unanswered(job, self.registry)
         if write is not None and not exchange.finished and job.backend is not None:
             write(exchange, job)
 
@@ -267,42 +185,6 @@ class Pipeline:
             if refused.status == 503:  # noqa: PLR2004  Service Unavailable
                 headers = ((b"retry-after", b"1"),)
             raise ApiError(refused.status, refused.code, refused.message, headers=headers) from None
-
-    def _exhausted(self, job: Job) -> ApiError:
-        """Return the error for a request that no backend answered."""
-        ended = job.last
-        failure = ended.failure if ended is not None else None
-        if job.withheld is not None or job.clearance.ruling.kept is not None:
-            # Never 502: the API might answer, and must not be asked.
-            why = job.withheld or job.clearance.ruling.kept
-            message = f"no local backend answers at the moment, and nothing else may: {why}"
-            return ApiError(503, "data_policy", message, headers=((b"retry-after", b"5"),))
-        if job.unsaid is not None and not job.attempts:
-            return ApiError(400, "unsupported_capability", not_said(job.unsaid))
-        if failure is None or not job.attempts:
-            now = time.monotonic()
-            waits = [self.registry.pool(target.backend).wait(now) for target in job.targets]
-            seconds = max(1, math.ceil(min(waits, default=1.0)))
-            return ApiError(
-                503,
-                "no_backend",
-                "no backend serves this model at the moment",
-                headers=((b"retry-after", b"%d" % seconds),),
-            )
-        status = _STATUS.get(failure.cause, 502)
-        if failure.status == 429:  # noqa: PLR2004  Too Many Requests: the client slows down, too
-            status = 429
-        headers = [_NO_RETRY]
-        if failure.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % math.ceil(failure.retry_after)))
-        elif status == 503:  # noqa: PLR2004  Service Unavailable
-            headers.append((b"retry-after", b"1"))
-        return ApiError(
-            status,
-            "rate_limit_exceeded" if status == 429 else f"upstream_{_word(failure.cause)}",  # noqa: PLR2004
-            f"no backend answered ({job.attempts} tried); of the last one: {failure.text}",
-            headers=tuple(headers),
-        )
 
     def refused(self, exchange: Exchange, surface: str, error: ApiError) -> None:
         """Account for a request that was refused before its body was read."""
@@ -382,7 +264,3 @@ def _one_model(model: Model, targets: tuple[Target, ...]) -> tuple[Target, ...]:
     if model.classified:
         raise invalid("model", "embeddings need a model's own name, not one that is decided on")
     return tuple(target for target in targets if target.model == targets[0].model)
-
-
-def _word(cause: Cause) -> str:
-    return cause.value.replace("-", "_")

@@ -13,7 +13,7 @@ from hybrid_router.telemetry.series import Counter
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from hybrid_router.pipeline import Answering
+    from hybrid_router.answering import Answering
 
 UNSERVED = "unserved"
 """The label `reason` where nobody could answer: nothing but the local model may."""

@@ -5,8 +5,8 @@ import gc
 
 import pytest
 
+from hybrid_router.answering import Answering
 from hybrid_router.openai.request import Call
-from hybrid_router.pipeline import Answering
 from hybrid_router.server.exchange import Exchange
 from hybrid_router.upstream.job import Job
 from tests.support.routers import backend, router, table
