@@ -57,7 +57,7 @@ class Judging:
             return decide(table.policy, targets, table.backends, None, available)
         asked = Asked(call.model, exchange.key_id, call.prompt_tokens, exchange.request.headers)
         found = terms(table.policy, asked, self._cut.threshold(table.policy))
-        verdict = await self._verdict(table, model, targets, call, found)
+        verdict = await self._verdict(table, model, targets, (call, exchange.key_id or ""), found)
         made = decide(table.policy, targets, table.backends, verdict, available, found)
         if made.confidence is not None:
             self._cut.saw(made.confidence)
@@ -69,9 +69,10 @@ class Judging:
         table: RouteTable,
         model: Model,
         targets: Sequence[Target],
-        call: Call,
+        asked: tuple[Call, str],
         found: Terms,
     ) -> Verdict | None:
+        call, asker = asked
         if not worth_judging(model, targets, table.backends):
             return NOT_JUDGED
         if found.prefer is not None:
@@ -83,4 +84,4 @@ class Judging:
             prompt = Prompt.from_text(call.text())
         else:
             prompt = Prompt.from_messages(call.messages())
-        return await classifier.classify(prompt)
+        return await classifier.classify(prompt, asker)

@@ -36,7 +36,7 @@ class Says:
         self.verdict = Verdict(confidence, "chat", "test", error)
         self.prompts: list[Prompt] = []
 
-    async def classify(self, prompt: Prompt) -> Verdict:
+    async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:  # noqa: ARG002
         self.prompts.append(prompt)
         return self.verdict
 

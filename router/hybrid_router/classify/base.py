@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 class Classifier(Protocol):
     """Judges whether the local model is good enough for a prompt."""
 
-    async def classify(self, prompt: Prompt) -> Verdict:
+    async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:
         """Return a verdict, within the classifier's time box.
+
+        `asker` is the id of the client's key: what one client asks shows in no other's answer.
 
         Raises nothing: what goes wrong is the verdict's `error`. Only cancellation passes through.
         """

@@ -22,7 +22,7 @@ def build(
     if description.type == "embedded":
         return EmbeddedClassifier()
     if description.type == "slm" and description.target is not None:
-        return SlmClassifier(description.target, description.timeout, registry, client, metrics)
+        return SlmClassifier(description, registry, client, metrics)
     return None
 
 

@@ -36,7 +36,7 @@ class EmbeddedClassifier:
         self._readings: _Known[Reading] = _Known(self.model.read)
         self._votes: _Known[tuple[float, ...]] = _Known(self.model.votes)
 
-    async def classify(self, prompt: Prompt) -> Verdict:
+    async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:  # noqa: ARG002  needs none
         """Return a confidence and an intent; needs no time box."""
         return self.judge(prompt)
 

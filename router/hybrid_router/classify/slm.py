@@ -3,9 +3,12 @@
 The model may say two tokens at temperature 0. What counts is how sure it is of the first one that
 belongs to either word: confidence = P(SIMPLE) / (P(SIMPLE) + P(COMPLEX)), over the most likely
 tokens that the engine reports (20, which is vLLM's and OpenAI's limit). A word may be split into
-several tokens, so every token that starts one of them counts for it.
+several tokens, so every token that starts one of them counts for it. The embedded classifier names
+the intent.
 
-Only an internal backend is ever asked. Whatever goes wrong becomes the verdict's `error`.
+Verdicts are kept by a keyed hash of what was asked and of who asked: no prompt is kept, and how
+soon an answer comes tells nobody what another client has asked. Only an internal backend is ever
+asked. Whatever goes wrong becomes the verdict's `error`.
 """
 
 from __future__ import annotations
@@ -13,22 +16,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import secrets
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.core.decision import Verdict
 from hybrid_router.openai.answer import NotAnAnswerError, read_usage
+from hybrid_router.openai.logprobs import Position
 from hybrid_router.upstream.errors import TimedOut, UpstreamError
 from hybrid_router.upstream.outgoing import located
 
 if TYPE_CHECKING:
     from hybrid_router.classify.prompt import Prompt
     from hybrid_router.discovery.registry import Registry, Replica
-    from hybrid_router.table import Target
+    from hybrid_router.table import Classifier
+    from hybrid_router.telemetry.judged import Question
     from hybrid_router.telemetry.metrics import Metrics
     from hybrid_router.upstream.client import Answer, UpstreamClient
 
@@ -48,25 +56,17 @@ MAX_TOKENS, TOP = 2, 20
 TOKENS_PER_BYTE = 0.3
 """For load balancing only: English is near 0.25 tokens a byte, code and other scripts are above."""
 CACHED = 1_024
-"""Verdicts kept, by the hash of what was judged."""
+"""Verdicts kept."""
+LEAST_MASS = 0.05
+"""Probability that both words must have together: a model that would rather say something else has
+not judged."""
 
 _PADDING = " \t\r\n\"'`*.:#\u2581\u0120\u010a"
 """What may stand before the word: white space, quotes, Markdown; and how vocabularies write it."""
 
 
-class _Token(msgspec.Struct):
-    token: str
-    logprob: float
-
-
-class _Position(msgspec.Struct):
-    token: str
-    logprob: float
-    top_logprobs: list[_Token] = []
-
-
 class _Logprobs(msgspec.Struct):
-    content: list[_Position] | None = None
+    content: list[Position] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -79,6 +79,12 @@ class _Completion(msgspec.Struct):
 
 class _NoVerdict(Exception):  # noqa: N818  becomes a verdict without confidence
     """The local model gave none; the text says why, without anything of prompt or answer."""
+
+    outcome: Question = "failed"
+
+
+class _TooLate(_NoVerdict):
+    outcome: Question = "timeout"
 
 
 class _Question:
@@ -96,37 +102,46 @@ class SlmClassifier:
 
     def __init__(
         self,
-        target: Target,
-        seconds: float,
+        description: Classifier,
         registry: Registry,
         client: UpstreamClient,
         metrics: Metrics,
     ) -> None:
-        self._target = target
-        self._seconds = seconds
+        if description.target is None:
+            raise ValueError("the classifier slm needs a target")
+        self._target = description.target
+        self._seconds = description.timeout
         self._registry = registry
         self._client = client
         self._metrics = metrics
+        self._intents = EmbeddedClassifier()
+        self._salt = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, Verdict] = OrderedDict()
         self._asking: dict[bytes, _Question] = {}
 
-    async def classify(self, prompt: Prompt) -> Verdict:
-        """Return the local model's verdict; equal questions at one time are asked once.
+    async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:
+        """Return the local model's verdict; what one client asks twice at a time is asked once.
 
-        One client that leaves does not end a question for the others; the last one does.
+        One request that leaves does not end a question for the others; the last one does.
         """
         if not prompt.turn:
             return Verdict(None, None, NAME, "the request holds no text of the user")
-        body = self._body(prompt)
-        key = hashlib.blake2b(body, digest_size=16).digest()
+        intent = self._intents.judge(prompt).intent
+        return replace(await self._verdict(self._body(prompt), asker), intent=intent)
+
+    async def _verdict(self, body: bytes, asker: str) -> Verdict:
+        key = hashlib.blake2b(b"%s\0%s" % (asker.encode(), body), key=self._salt).digest()
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
+            self._metrics.judged.question(NAME, "known")
             return known
         question = self._asking.get(key)
         if question is None:
             task = asyncio.get_running_loop().create_task(self._judge(key, body))
             question = self._asking[key] = _Question(task)
+        else:
+            self._metrics.judged.question(NAME, "joined")
         question.waiting += 1
         try:
             return await asyncio.shield(question.task)
@@ -147,7 +162,9 @@ class SlmClassifier:
         try:
             verdict = Verdict(confidence(await self._ask(body)), None, NAME)
         except _NoVerdict as why:
+            self._metrics.judged.question(NAME, why.outcome)
             return Verdict(None, None, NAME, str(why))
+        self._metrics.judged.question(NAME, "answered")
         self._known[key] = verdict
         if len(self._known) > CACHED:
             self._known.popitem(last=False)
@@ -169,7 +186,7 @@ class SlmClassifier:
             outcome, status = _outcome(answer.status), answer.status
         except TimedOut:
             # The time box is far shorter than an attempt's: that says nothing of the replica.
-            raise _NoVerdict("the local model took too long to classify") from None
+            raise _TooLate("the local model took too long to classify") from None
         except UpstreamError:
             outcome = Outcome.FAILED
             raise _NoVerdict("the local model could not be asked to classify") from None
@@ -248,7 +265,7 @@ def confidence(body: bytes) -> float:
     raise _NoVerdict("the local model answered the classifier without log-probabilities")
 
 
-def _weigh(position: _Position) -> float:
+def _weigh(position: Position) -> float:
     """Return SIMPLE's share of the probability of both words at one position."""
     mass = [0.0, 0.0]
     tokens = {t.token: t.logprob for t in position.top_logprobs}
@@ -259,7 +276,7 @@ def _weigh(position: _Position) -> float:
             if text and (word.startswith(text) or text.startswith(word)):
                 mass[index] += math.exp(min(logprob, 0.0))
     total = sum(mass)
-    if total <= 0.0:
+    if total < LEAST_MASS:
         raise _NoVerdict("the local model said neither SIMPLE nor COMPLEX")
     return mass[0] / total
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybrid_router.classify import slm
 from hybrid_router.classify.build import ClassifierSource
 from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.classify.prompt import (
@@ -24,7 +25,14 @@ from hybrid_router.classify.prompt import (
 )
 from hybrid_router.classify.slm import QUESTION, SlmClassifier
 from hybrid_router.discovery.registry import Registry
-from hybrid_router.table import Backend, Classifier, Policy, RouteTable, Target, encode
+from hybrid_router.table import (
+    Backend,
+    Classifier,
+    Policy,
+    RouteTable,
+    Target,
+    encode,
+)
 from hybrid_router.telemetry.metrics import Metrics
 from hybrid_router.upstream.client import UpstreamClient
 from tests.support.upstreams import Upstream, closes, completion, replies, silence
@@ -130,7 +138,7 @@ def logprobs(*positions: dict[str, float]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def asking(
-    *behaviours: Behaviour, seconds: float = 5.0, trust: str = "internal"
+    *behaviours: Behaviour, trust: str = "internal", seconds: float = 5.0, **described: Any
 ) -> AsyncIterator[tuple[SlmClassifier, Upstream, Registry]]:
     async with Upstream(*behaviours) as up:
         registry = Registry(Metrics())
@@ -138,7 +146,8 @@ async def asking(
         registry.offer(encode(RouteTable(backends={"engine": engine})), "file")
         client = UpstreamClient()
         target = Target(backend="engine", model="tiny")
-        classifier = SlmClassifier(target, seconds, registry, client, Metrics())
+        description = Classifier(type="slm", target=target, timeout=seconds, **described)
+        classifier = SlmClassifier(description, registry, client, Metrics())
         try:
             yield classifier, up, registry
         finally:
@@ -172,6 +181,13 @@ LN = math.log
         pytest.param(
             [{'"': 0.0}, {"SIMPLE": 0.0}], 1.0, id="so is a quote; the word alone is certain"
         ),
+        pytest.param(
+            [{"**": LN(0.9)}, {"simple": LN(0.3), "complex": LN(0.1), "Well": LN(0.6)}], 0.75,
+            id="Markdown before it, and other words that are likelier",
+        ),
+        pytest.param(
+            [{"SIMPLE.": LN(0.5), "COMPLEX": LN(0.5)}], 0.5, id="a full stop belongs to no word"
+        ),
     ],
 )  # fmt: skip
 async def test_confidence_is_the_share_of_simple(
@@ -181,6 +197,12 @@ async def test_confidence_is_the_share_of_simple(
         verdict = await classifier.classify(Prompt.from_text("hi"))
     assert verdict.confidence == pytest.approx(expected)
     assert (verdict.classifier, verdict.error) == ("slm", None)
+
+
+async def test_the_embedded_classifier_names_the_intent() -> None:
+    async with asking(replies(200, logprobs({"SIMPLE": 0.0}))) as (classifier, _, _):
+        prompt = Prompt.from_text("Translate 'good morning' to French")
+        assert (await classifier.classify(prompt)).intent == "translation"
 
 
 async def test_the_question_is_short_greedy_and_keeps_the_request_apart() -> None:
@@ -209,6 +231,10 @@ async def test_the_question_is_short_greedy_and_keeps_the_request_apart() -> Non
         pytest.param(
             replies(200, logprobs({"SIMPLE": -9999.0})), "neither SIMPLE nor COMPLEX",
             id="no probability at all",
+        ),
+        pytest.param(
+            replies(200, logprobs({"Sure": LN(0.97), "SIMPLE": LN(0.03)})),
+            "neither SIMPLE nor COMPLEX", id="a word that it would hardly have said",
         ),
         pytest.param(
             replies(200, completion("SIMPLE")), "without log-probabilities",
@@ -261,14 +287,53 @@ async def test_equal_questions_at_one_time_are_asked_once_and_then_known() -> No
         verdicts = await asyncio.gather(*same, classifier.classify(Prompt.from_text("other")))
         await classifier.classify(Prompt.from_text("hi"))
         assert len(up.received) == 2
-    assert {verdict.confidence for verdict in verdicts} == {1.0}
+    assert [verdict.confidence for verdict in verdicts] == pytest.approx([1.0] * 6)
+
+
+async def test_what_became_of_each_question_is_counted() -> None:
+    answer = replies(200, logprobs({"SIMPLE": 0.0}))
+    async with asking(answer, replies(500), silence, seconds=0.3) as (classifier, _, _):
+        hi = Prompt.from_text("hi")
+        await asyncio.gather(*(classifier.classify(hi) for _ in range(3)))
+        for text in ("hi", "a failure", "nothing comes"):
+            await classifier.classify(Prompt.from_text(text))
+        shown = classifier._metrics.render().decode()
+    for outcome, count in {
+        "answered": 1,
+        "joined": 2,
+        "known": 1,
+        "failed": 1,
+        "timeout": 1,
+    }.items():
+        labels = f'{{classifier="slm",outcome="{outcome}"}}'
+        assert f"hinf_router_classifier_questions_total{labels} {count}.0" in shown
+
+
+async def test_no_client_learns_from_the_time_whether_another_has_asked() -> None:
+    async with asking(replies(200, logprobs({"SIMPLE": 0.0}))) as (classifier, up, _):
+        hi = Prompt.from_text("hi")
+        await asyncio.gather(*(classifier.classify(hi, key) for key in ("one", "two", "one")))
+        await classifier.classify(hi, "two")
+        assert len(up.received) == 2
+
+
+async def test_what_is_remembered_is_bounded_and_holds_no_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slm, "CACHED", 2)
+    async with asking(replies(200, logprobs({"SIMPLE": 0.0}))) as (classifier, up, _):
+        for text in ("hunter2", "b", "c", "hunter2", "c"):
+            await classifier.classify(Prompt.from_text(text))
+        assert len(up.received) == 4
+        assert len(classifier._known) == 2
+        assert "hunter2" not in repr(classifier._known)
 
 
 async def test_an_error_is_not_remembered() -> None:
     answers = replies(500), replies(200, logprobs({"SIMPLE": 0.0}))
     async with asking(*answers) as (classifier, _, _):
         assert (await classifier.classify(Prompt.from_text("hi"))).error is not None
-        assert (await classifier.classify(Prompt.from_text("hi"))).confidence == 1.0
+        assert (await classifier.classify(Prompt.from_text("hi"))).confidence == pytest.approx(1.0)
 
 
 async def test_a_client_that_leaves_does_not_end_the_question_for_another() -> None:
@@ -285,7 +350,7 @@ async def test_a_client_that_leaves_does_not_end_the_question_for_another() -> N
         staying = asyncio.create_task(classifier.classify(Prompt.from_text("hi")))
         await asyncio.sleep(0)
         leaving.cancel()
-        assert (await staying).confidence == 1.0
+        assert (await staying).confidence == pytest.approx(1.0)
         assert len(up.received) == 1
 
 
