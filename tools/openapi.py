@@ -173,10 +173,28 @@ def paths() -> dict[str, Any]:
             ["prompt"],
             ["source", "content", "provider"],
         ),
+        "/v1/feedback": judged(),
         "/v1/models": got("The models.", listed, kind="application/json", keyed=True),
         "/v1/models/{id}": one,
         **health(),
     }
+
+
+def judged() -> dict[str, Any]:
+    """Return the path on which clients say how good an answer was."""
+    fields = {
+        "request_id": {
+            "type": "string", "minLength": 1, "maxLength": 256,
+            "description": "The answer's x-request-id, or its x-hybrid-feedback-id.",
+        },
+        "score": {
+            "anyOf": [{"enum": ["good", "bad"]}, {"type": "number", "minimum": 0, "maximum": 1}]
+        },
+        "reason": {"type": "string", "pattern": "^[a-z0-9-]{1,32}$"},
+    }  # fmt: skip
+    path = posted("How good an answer was.", fields, ["request_id", "score"], ["recorded"])
+    del path["post"]["responses"]["200"]["headers"]
+    return path
 
 
 def health() -> dict[str, Any]:

@@ -163,7 +163,7 @@ class _Router:
         client = UpstreamClient(Proxies(os.environ))
         self._poll()
         classifier = ClassifierSource(self._registry, client, self._metrics)
-        access_log = AccessLog(sys.stdout.buffer) if self._options.access_log == "on" else None
+        access_log = self._access_log()
         pipeline = Pipeline(
             self._registry, client, self._metrics, self._keys, classifier, access_log
         )
@@ -185,6 +185,13 @@ class _Router:
             await asyncio.gather(*tasks, return_exceptions=True)
             await classifier.close()
             await client.close()
+
+    def _access_log(self) -> AccessLog:
+        """Return the log; it is on where the command line or the table in force says so."""
+        always = self._options.access_log == "on"
+        log = AccessLog(sys.stdout.buffer, on=always or self._registry.table.access_log)
+        self._registry.listen(lambda table: setattr(log, "on", always or table.access_log))
+        return log
 
     def _discovery(self, client: UpstreamClient) -> ClusterDiscovery | None:
         """Return what follows the cluster; None outside of one.

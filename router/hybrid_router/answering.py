@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hybrid_router.admission import Ticket
     from hybrid_router.core.decision import Decision
     from hybrid_router.openai.request import Call, Outgoing
+    from hybrid_router.outcomes.receipts import Issued
     from hybrid_router.table import Backend, RouteTable
     from hybrid_router.upstream.job import Job
 
@@ -20,7 +21,8 @@ class Answering:
     """What is known about one request's way, for headers, metrics and the log."""
 
     __slots__ = (
-        "call", "clearance", "decision", "job", "model", "reason", "surface", "table", "ticket",
+        "call", "clearance", "decision", "issued", "job", "model", "reason", "surface", "table",
+        "ticket",
     )  # fmt: skip
 
     def __init__(self, surface: str, table: RouteTable) -> None:
@@ -33,6 +35,7 @@ class Answering:
         self.job: Job | None = None
         self.reason = Reason.REFUSED
         self.ticket: Ticket | None = None
+        self.issued: Issued | None = None
 
     def prefix(self, job: Job, backend: Backend, outgoing: Outgoing) -> bytes:
         """Return the response's own header lines for an attempt at `backend`."""
@@ -45,9 +48,15 @@ class Answering:
             f"x-hybrid-source: {source}\r\nx-hybrid-model: {job.target.model}\r\n"
             f"{self._common(decision, job.attempts)}"
         )
+        if self.issued is not None:
+            lines += self.issued.say(local=backend.trust == "internal")
         if outgoing.dropped:
             lines += f"x-hybrid-dropped: {', '.join(outgoing.dropped)}\r\n"
         return lines.encode() + self._limits() + trace_line(decision, job)
+
+    def prefers_local(self, decision: Decision) -> bool:
+        """Return whether a local model is asked first."""
+        return self.table.backends[decision.targets[0].backend].trust == "internal"
 
     def _limits(self) -> bytes:
         return self.ticket.lines if self.ticket is not None else b""

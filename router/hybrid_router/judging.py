@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybrid_router.classify.cut import Cut
-from hybrid_router.classify.model import shipped
+from hybrid_router.calibrating import Calibrating
 from hybrid_router.classify.prompt import Prompt
 from hybrid_router.core.decision import NOT_JUDGED, Verdict, decide, worth_judging
 from hybrid_router.core.terms import Asked, Terms, terms
@@ -26,7 +25,11 @@ PREFERRED = Verdict(None, None, "none")
 
 
 class Judging:
-    """Decides on requests, by the classifier in force."""
+    """Decides on requests, by the classifier in force.
+
+    Attributes:
+        calibrating: corrects its confidences.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class Judging:
         self._registry = registry
         self._metrics = metrics
         self._classifier = classifier_source
-        self._cut = Cut(shipped().curve)
+        self.calibrating = Calibrating(registry, metrics)
 
     async def decide(
         self,
@@ -56,11 +59,12 @@ class Judging:
         if not model.classified or call.kind == "count_tokens":
             return decide(table.policy, targets, table.backends, None, available)
         asked = Asked(call.model, exchange.key_id, call.prompt_tokens, exchange.request.headers)
-        found = terms(table.policy, asked, self._cut.threshold(table.policy))
+        cut = self.calibrating.cut
+        found = terms(table.policy, asked, cut.threshold(table.policy))
         verdict = await self._verdict(table, model, targets, (call, exchange.key_id or ""), found)
         made = decide(table.policy, targets, table.backends, verdict, available, found)
         if made.confidence is not None:
-            self._cut.saw(made.confidence)
+            cut.saw(made.confidence)
             self._metrics.decisions.made(made, table.backends)
         return made
 
@@ -84,4 +88,4 @@ class Judging:
             prompt = Prompt.from_text(call.text())
         else:
             prompt = Prompt.from_messages(call.messages())
-        return await classifier.classify(prompt, asker)
+        return self.calibrating(await classifier.classify(prompt, asker))

@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _PREFIX = 16
 """Bytes of a hash by which it is found."""
+_FORMER = 3
+"""Seals of former sets of keys that are still recognised."""
 
 
 class Unauthorized(Exception):  # noqa: N818  an answer, not a fault
@@ -32,19 +34,25 @@ class Unauthorized(Exception):  # noqa: N818  an answer, not a fault
 
 
 class KeyRing:
-    """The keys of one table. Without any table's `keys`, everyone is served."""
+    """The keys of one table. Without any table's `keys`, everyone is served.
+
+    Attributes:
+        seals: a secret that all routers with these keys share, then those of former keys.
+    """
 
     def __init__(self) -> None:
         self._directory: str | None = None
         self._seen: tuple[tuple[str, Signature | None], ...] | None = None
         self._salt = os.urandom(32)
         self._known: dict[bytes, tuple[bytes, str]] = {}  # first bytes -> whole hash, id
+        self.seals: tuple[bytes, ...] = (b"",)
 
     def configure(self, keys: Keys | None) -> None:
         """Serve the keys of this table from now on."""
         directory = keys.directory if keys is not None else None
         if directory != self._directory:
             self._directory, self._seen, self._known = directory, None, {}
+            self.seals = (b"",)
         self.poll()
 
     def check(self, presented: bytes | None) -> str | None:
@@ -85,6 +93,7 @@ class KeyRing:
 
     def _read(self, directory: str, names: list[str]) -> dict[bytes, tuple[bytes, str]]:
         known: dict[bytes, tuple[bytes, str]] = {}
+        seal = hashlib.blake2b(digest_size=32, person=b"hinf-receipts")
         for name in names:
             try:
                 key = clean(Path(directory, name).read_bytes())
@@ -95,6 +104,9 @@ class KeyRing:
                 continue
             digest = self._digest(key)
             known.setdefault(digest[:_PREFIX], (digest, name))
+            seal.update(b"%d:%s" % (len(key), key))
+        former = [each for each in self.seals if each]
+        self.seals = tuple(dict.fromkeys((seal.digest(), *former)))[: _FORMER + 1]
         return known
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hybrid_router.accounting import access
 from hybrid_router.admission import Admission
 from hybrid_router.answering import Answering
 from hybrid_router.anthropic.request import estimated_count
@@ -16,8 +17,8 @@ from hybrid_router.judging import Judging
 from hybrid_router.keys import Unauthorized
 from hybrid_router.openai.body import invalid
 from hybrid_router.openai.errors import ApiError
+from hybrid_router.outcomes.desk import Desk
 from hybrid_router.responses.request import ResponsesCall
-from hybrid_router.telemetry.access import Access
 from hybrid_router.ticker import Ticker
 from hybrid_router.translate.surfaces import has, reachable
 from hybrid_router.unanswered import unanswered
@@ -55,7 +56,10 @@ class Pipeline:
         metrics: counts.
         keys: of the clients.
         classifier_source: returns the classifier in force, or None.
-        access_log: one line per request; None writes none.
+        access_log: one line per request and per outcome; None writes none.
+
+    Attributes:
+        desk: takes outcomes.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Pipeline:
         self._keys = keys
         self._judging = Judging(registry, metrics, classifier_source)
         self._log = access_log
+        calibrating = self._judging.calibrating
+        self.desk = Desk(keys, metrics, access_log, lambda: calibrating.digest)
         self._gates = Gates(metrics)
         registry.listen(self._gates.follow)
         self._admission = Admission(registry)
@@ -151,6 +157,9 @@ class Pipeline:
             answering.table, model, call, (exchange, clearance.ruling.kept)
         )
         answering.reason = decision.reason
+        if decision.confidence is not None:
+            answering.issued = self.desk.issue(exchange, decision.confidence)
+            answering.issued.say(local=answering.prefers_local(decision))
         job = answering.job = Job(
             call=call,
             client=exchange,
@@ -203,30 +212,11 @@ class Pipeline:
         reason = str(answering.reason)
         self.metrics.request(answering.surface, answering.model, source, reason, status, seconds)
         self.metrics.diverted.note(answering, source, status)
-        if self._log is None:
+        self.desk.answered(exchange, answering, source, status)
+        if self._log is None or not self._log.on:
             return
-        decision = answering.decision
-        self._log.write(
-            Access(
-                time=time.time(),
-                request_id=exchange.request_id,
-                surface=answering.surface,
-                status=status,
-                seconds=round(seconds, 6),
-                model=answering.model,
-                source=source,
-                backend=job.target.backend if job is not None and job.target is not None else "",
-                reason=reason,
-                confidence=decision.confidence if decision is not None else None,
-                data_classes=answering.clearance.ruling.names,
-                intent=decision.intent if decision is not None else None,
-                rule=decision.rule if decision is not None else None,
-                attempts=job.attempts if job is not None else 0,
-                prompt_tokens=job.prompt_tokens if job is not None else 0,
-                completion_tokens=job.completion_tokens if job is not None else 0,
-                key=exchange.key_id,
-            )
-        )
+        state = self._judging.calibrating.digest
+        self._log.write(access(exchange, answering, source, status, seconds, state))
 
 
 def _refusal(classes: tuple[str, ...]) -> str:

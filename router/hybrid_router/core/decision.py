@@ -117,6 +117,8 @@ class Verdict:
     """Why there is no confidence, when there should be one."""
     earlier: tuple[Earlier, ...] = ()
     """Of the conversation's earlier user turns, in order."""
+    score: float | None = None
+    """The confidence before outcomes corrected it; None where none did."""
 
 
 NOT_JUDGED = Verdict(confidence=None, intent=None, classifier="none")
@@ -143,6 +145,8 @@ class Decision:
     """The rule of the policy that matched."""
     shadowed: Side | None = None
     """In shadow mode: the side that would have been asked first."""
+    score: float | None = None
+    """The confidence before outcomes corrected it."""
 
 
 def candidates(
@@ -224,7 +228,7 @@ def decide(
     threshold = terms.at(intent) if verdict.confidence is not None else None
     return Decision(
         order, reason, verdict.confidence, intent, verdict.classifier, threshold, terms.rule,
-        shadowed,
+        shadowed, verdict.score if verdict.score is not None else verdict.confidence,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_router.anthropic.errors import envelope as anthropic_envelope
+from hybrid_router.endpoints.feedback import Feedback
 from hybrid_router.endpoints.health import Health
 from hybrid_router.endpoints.inference import Inference
 from hybrid_router.endpoints.models import PREFIX, Models
@@ -26,6 +27,7 @@ _SURFACES = {
     b"/v1/messages": "messages",
     b"/v1/messages/count_tokens": "count_tokens",
     b"/api/v1/chat": "simple",
+    b"/v1/feedback": "feedback",
     b"/v1/models": "models",
 }
 
@@ -38,6 +40,7 @@ class Routes:
         self._health = Health(pipeline.registry, pipeline.metrics)
         inference = Inference(pipeline)
         models = Models(pipeline.registry)
+        feedback = Feedback(pipeline.desk)
         self._one_model = {m: Endpoint(at_once=models.one) for m in _GET}
         self._paths: dict[bytes, dict[bytes, Endpoint]] = {
             b"/v1/chat/completions": {b"POST": Endpoint(in_task=inference.chat)},
@@ -47,6 +50,7 @@ class Routes:
             b"/v1/messages": {b"POST": Endpoint(in_task=inference.messages)},
             b"/v1/messages/count_tokens": {b"POST": Endpoint(in_task=inference.count_tokens)},
             b"/api/v1/chat": {b"POST": Endpoint(in_task=inference.simple)},
+            b"/v1/feedback": {b"POST": Endpoint(at_once=feedback.take)},
             b"/v1/models": {m: Endpoint(at_once=models.all) for m in _GET},
             b"/healthz": {m: Endpoint(at_once=self._health.live, always=True) for m in _GET},
             b"/readyz": {m: Endpoint(at_once=self._health.ready, always=True) for m in _GET},

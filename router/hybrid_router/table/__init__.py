@@ -21,6 +21,17 @@ from hybrid_router.table.backends import (
     Target,
     Timeouts,
 )
+from hybrid_router.table.calibration import (
+    BINS,
+    EVERY,
+    MAX_CALIBRATION_BYTES,
+    Calibration,
+    HeldOut,
+    Map,
+    Step,
+    decode_calibration,
+    encode_calibration,
+)
 from hybrid_router.table.clients import KeyLimits, Keys, Limits
 from hybrid_router.table.data import BUILT_IN, GROUPS, TYPES, UNSCANNED, DataPolicy
 from hybrid_router.table.document import (
@@ -35,19 +46,25 @@ from hybrid_router.table.policy import Classifier, IntentPolicy, Policy, Routing
 from hybrid_router.table.values import RateLimits, SecretRef, TableError
 
 __all__ = [
+    "BINS",
     "BUILT_IN",
+    "EVERY",
     "GROUPS",
+    "MAX_CALIBRATION_BYTES",
     "TYPES",
     "UNSCANNED",
     "VERSION",
     "Backend",
+    "Calibration",
     "Capability",
     "Classifier",
     "DataPolicy",
+    "HeldOut",
     "IntentPolicy",
     "KeyLimits",
     "Keys",
     "Limits",
+    "Map",
     "Model",
     "Policy",
     "Price",
@@ -56,12 +73,15 @@ __all__ = [
     "RoutingRule",
     "SecretRef",
     "Service",
+    "Step",
     "Surface",
     "TableError",
     "Target",
     "Timeouts",
     "content_hash",
     "decode",
+    "decode_calibration",
     "encode",
+    "encode_calibration",
     "json_schema",
 ]

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from hybrid_router.table.backends import Backend, Model, Service, Target, check_backend
+from hybrid_router.table.calibration import check_calibration
 from hybrid_router.table.clients import Keys, Limits
 from hybrid_router.table.data import check_data_policy
 from hybrid_router.table.policy import Policy
@@ -35,6 +36,8 @@ class RouteTable(Part, frozen=True):
     """Without it, every client is served."""
     routers: Service | None = None
     """The Service of the routers: its ready endpoints share what is limited. Without it, one."""
+    access_log: bool = False
+    """Write one JSON line per request, and one per outcome, to standard output."""
 
 
 def encode(table: RouteTable) -> bytes:
@@ -89,6 +92,8 @@ def _check(table: RouteTable) -> None:
         for index, target in enumerate(model.targets):
             _check_reference(f"models[{name}].targets[{index}]", target, table)
     _check_classifier(table)
+    if table.policy.calibration is not None:
+        check_calibration("policy.calibration", table.policy.calibration)
     if table.policy.data is not None:
         check_data_policy("policy.data", table.policy.data)
 

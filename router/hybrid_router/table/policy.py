@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from hybrid_router.table.backends import Target
+from hybrid_router.table.calibration import Calibration
 from hybrid_router.table.data import DataPolicy
 from hybrid_router.table.values import Name, Part, Seconds
 
@@ -65,6 +66,8 @@ class Policy(Part, frozen=True):
     """How a decision is made and how hard the router tries."""
 
     classifier: Classifier = Classifier()
+    calibration: Calibration | None = None
+    """What outcomes say of the classifier's confidences."""
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.85
     """Local at this confidence or more."""
     quality: Annotated[float, Meta(gt=0, le=1)] | None = None

@@ -18,6 +18,7 @@ from prometheus_client import (
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.telemetry.decisions import Decisions
 from hybrid_router.telemetry.diverted import Diverted
+from hybrid_router.telemetry.drift import Drift
 from hybrid_router.telemetry.genai import GenAI
 from hybrid_router.telemetry.judged import Judged
 from hybrid_router.telemetry.series import Count, Counter, Distribution, Histogram
@@ -78,7 +79,7 @@ class Metrics:
             registry=own,
         )
         self.diverted, self.genai, self.decisions = Diverted(own), GenAI(own), Decisions(own)
-        self._ways = _Ways(own)
+        self._ways, self.drift = _Ways(own), Drift(own)
         self._state, self.judged = _State(own), Judged(own)
         self._models: frozenset[str] = frozenset()
         self._request_children: dict[tuple[str, str, str, str, int], Count] = {}

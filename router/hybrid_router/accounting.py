@@ -1,0 +1,75 @@
+"""The log's line about one request."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from hybrid_router.telemetry.access import Access
+
+if TYPE_CHECKING:
+    from hybrid_router.answering import Answering
+    from hybrid_router.core.decision import Decision
+    from hybrid_router.server.exchange import Exchange
+    from hybrid_router.table import RouteTable
+    from hybrid_router.upstream.job import Job
+
+
+def access(
+    exchange: Exchange, answering: Answering, source: str, status: int, seconds: float, state: str
+) -> Access:
+    """Return the line.
+
+    Args:
+        exchange: the request.
+        answering: what is known of it.
+        source: who answered: `local`, `api` or `none`.
+        status: of the answer.
+        seconds: that it took.
+        state: digest of the calibration state in force.
+    """
+    decision, job = answering.decision, answering.job
+    told = decision if decision is not None and decision.confidence is not None else None
+    target = job.target if job is not None else None
+    return Access(
+        time=time.time(),
+        request_id=exchange.request_id,
+        surface=answering.surface,
+        status=status,
+        seconds=round(seconds, 6),
+        model=answering.model,
+        source=source,
+        backend=target.backend if target is not None else "",
+        served_model=target.model if target is not None else "",
+        reason=str(answering.reason),
+        confidence=told.confidence if told is not None else None,
+        score=told.score if told is not None else None,
+        threshold=told.threshold if told is not None else None,
+        decision=_side(answering, told) if told is not None else "",
+        shadow=(told.shadowed or "") if told is not None else "",
+        classifier=(told.classifier or "") if told is not None else "",
+        state=state if told is not None else "",
+        data_classes=answering.clearance.ruling.names,
+        intent=decision.intent if decision is not None else None,
+        rule=decision.rule if decision is not None else None,
+        attempts=job.attempts if job is not None else 0,
+        prompt_tokens=job.prompt_tokens if job is not None else 0,
+        completion_tokens=job.completion_tokens if job is not None else 0,
+        cost_usd=_cost(answering.table, job) if job is not None else None,
+        key=exchange.key_id,
+    )
+
+
+def _side(answering: Answering, decision: Decision) -> str:
+    return "local" if answering.prefers_local(decision) else "api"
+
+
+def _cost(table: RouteTable, job: Job) -> float | None:
+    """Return what the answer's tokens cost at its backend, in USD."""
+    target = job.target
+    backend = table.backends.get(target.backend) if target is not None else None
+    price = backend.prices.get(target.model) if backend is not None and target is not None else None
+    if price is None:
+        return None
+    usd = job.prompt_tokens * price.input + job.completion_tokens * price.output
+    return round(usd / 1e6, 9)

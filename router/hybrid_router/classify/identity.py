@@ -1,0 +1,31 @@
+"""Which model a classifier's confidences are of: a calibration state belongs to one model."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from hybrid_router.classify.model import FILE
+
+if TYPE_CHECKING:
+    from hybrid_router import table
+
+
+def identity(description: table.Classifier) -> tuple[str, str]:
+    """Return a classifier's name and the digest of its model, 12 hex digits."""
+    if description.type == "embedded":
+        return "embedded", shipped_digest()
+    target = description.target
+    return description.type, _digest(target.model.encode() if target is not None else b"")
+
+
+@cache
+def shipped_digest() -> str:
+    """Return the digest of the model that comes with the package."""
+    return _digest(resources.files("hybrid_router.classify").joinpath("data", FILE).read_bytes())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]

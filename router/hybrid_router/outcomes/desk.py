@@ -1,0 +1,106 @@
+"""Where outcomes come in: from clients that judge, and from clients that ask again."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from hybrid_router.core.decision import Reason
+from hybrid_router.outcomes.again import Again, conversation
+from hybrid_router.outcomes.receipts import Receipt, Receipts
+from hybrid_router.telemetry.access import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hybrid_router.answering import Answering
+    from hybrid_router.keys import KeyRing
+    from hybrid_router.outcomes.receipts import Issued
+    from hybrid_router.server.exchange import Exchange
+    from hybrid_router.telemetry.access import AccessLog
+    from hybrid_router.telemetry.metrics import Metrics
+
+JUDGED = 16_384
+"""Judgements remembered per router, so that none counts twice."""
+
+
+class Desk:
+    """Takes outcomes: counts each once, and writes it to the log.
+
+    Args:
+        keys: of the clients; they seal identifiers.
+        metrics: counts.
+        log: lines; None writes none.
+        state: returns the digest of the calibration state in force.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        metrics: Metrics,
+        log: AccessLog | None,
+        state: Callable[[], str],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._receipts = Receipts(keys, now)
+        self._metrics = metrics
+        self._log = log
+        self._state = state
+        self._now = now
+        self._again = Again()
+        self._judged: OrderedDict[str, float] = OrderedDict()
+
+    def issue(self, exchange: Exchange, said: float) -> Issued:
+        """Return the identifier for a request that was decided by a confidence."""
+        return self._receipts.issue(exchange, said, self._state())
+
+    def read(self, request_id: str, key_id: str | None) -> Receipt | None:
+        """Return what an identifier says; None if this key may not judge by it."""
+        return self._receipts.read(request_id, key_id)
+
+    def judged(self, receipt: Receipt, score: float, reason: str | None, key: str | None) -> bool:
+        """Take a client's judgement; return whether it says something new."""
+        before = self._judged.pop(receipt.request_id, None)
+        self._judged[receipt.request_id] = score
+        if len(self._judged) > JUDGED:
+            self._judged.popitem(last=False)
+        if before == score:
+            return False
+        side = "local" if receipt.local else "api"
+        if before is None:
+            self._metrics.drift.judged("feedback", side, score, receipt.said, receipt.state)
+        self._write(
+            Outcome(
+                time=self._now(), request_id=receipt.request_id, source="feedback", score=score,
+                side=side, reason=reason, key=key,
+            )
+        )  # fmt: skip
+        return True
+
+    def answered(self, exchange: Exchange, answering: Answering, source: str, status: int) -> None:
+        """See whether a request that has ended says something of an earlier one."""
+        call, decision = answering.call, answering.decision
+        if call is None or decision is None or status != 200:  # noqa: PLR2004  OK
+            return
+        larger = decision.reason is Reason.EXPLICIT and source == "api"
+        if decision.confidence is None and not larger:
+            return
+        known_by = conversation(call, exchange.key_id)
+        sign = self._again.asked(known_by, exchange.began, larger=larger)
+        if sign is not None:
+            if sign.source == "escalation":
+                self._metrics.drift.judged(sign.source, "local", 0.0, sign.said, sign.state[:8])
+            self._write(
+                Outcome(
+                    time=self._now(), request_id=sign.request_id, source=sign.source,
+                    score=sign.score, side="local", key=exchange.key_id,
+                )
+            )  # fmt: skip
+        if source == "local" and decision.confidence is not None:
+            decided = decision.confidence, self._state()
+            self._again.answered(known_by, exchange.request_id, decided, time.monotonic())
+
+    def _write(self, outcome: Outcome) -> None:
+        if self._log is not None:
+            self._log.write(outcome)
