@@ -9,6 +9,7 @@ from hybrid_router.telemetry.access import Access
 
 if TYPE_CHECKING:
     from hybrid_router.answering import Answering
+    from hybrid_router.calibrating import Calibrating
     from hybrid_router.core.decision import Decision
     from hybrid_router.server.exchange import Exchange
     from hybrid_router.table import RouteTable
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def access(
-    exchange: Exchange, answering: Answering, source: str, status: int, seconds: float, state: str
+    exchange: Exchange,
+    answering: Answering,
+    source: str,
+    status: int,
+    seconds: float,
+    calibrating: Calibrating,
 ) -> Access:
     """Return the line.
 
@@ -26,7 +32,7 @@ def access(
         source: who answered: `local`, `api` or `none`.
         status: of the answer.
         seconds: that it took.
-        state: digest of the calibration state in force.
+        calibrating: names classifier and state in force.
     """
     decision, job = answering.decision, answering.job
     told = decision if decision is not None and decision.confidence is not None else None
@@ -48,7 +54,8 @@ def access(
         decision=_side(answering, told) if told is not None else "",
         shadow=(told.shadowed or "") if told is not None else "",
         classifier=(told.classifier or "") if told is not None else "",
-        state=state if told is not None else "",
+        classifier_model=calibrating.model if told is not None else "",
+        state=calibrating.digest if told is not None else "",
         data_classes=answering.clearance.ruling.names,
         intent=decision.intent if decision is not None else None,
         rule=decision.rule if decision is not None else None,

@@ -25,13 +25,14 @@ class Calibrating:
     Attributes:
         cut: turns a policy's quality or share into a threshold.
         digest: of the state that is applied; empty without one.
+        model: digest of the classifier's model.
     """
 
     def __init__(self, registry: Registry, metrics: Metrics) -> None:
         self._metrics = metrics
         self._state: Calibration | None = None
         self._name = ""
-        self.digest = ""
+        self.digest = self.model = ""
         self.cut = Cut(shipped().curve)
         registry.listen(self._follow)
         self._follow(registry.table)
@@ -47,8 +48,8 @@ class Calibrating:
 
     def _follow(self, table: RouteTable) -> None:
         stated = table.policy.calibration
-        name, model = identity(table.policy.classifier)
-        fits = stated is not None and (stated.classifier, stated.model) == (name, model)
+        name, self.model = identity(table.policy.classifier)
+        fits = stated is not None and (stated.classifier, stated.model) == (name, self.model)
         state = stated if fits else None
         self._metrics.drift.against(stated.digest if stated is not None else "", state)
         if state == self._state:

@@ -215,8 +215,8 @@ class Pipeline:
         self.desk.answered(exchange, answering, source, status)
         if self._log is None or not self._log.on:
             return
-        state = self._judging.calibrating.digest
-        self._log.write(access(exchange, answering, source, status, seconds, state))
+        calibrating = self._judging.calibrating
+        self._log.write(access(exchange, answering, source, status, seconds, calibrating))
 
 
 def _refusal(classes: tuple[str, ...]) -> str:

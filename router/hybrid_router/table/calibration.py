@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import Annotated
 
 import msgspec
@@ -39,7 +38,7 @@ class HeldOut(Part, frozen=True):
     brier_after: Annotated[float, Meta(ge=0, le=1)]
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+class Step(Part, frozen=True):
     """What a threshold means on what was asked here."""
 
     threshold: Annotated[float, Meta(ge=0, le=1)]
@@ -111,9 +110,6 @@ def check_calibration(where: str, state: Calibration) -> None:
     thresholds = [step.threshold for step in state.curve]
     if thresholds != sorted(thresholds, reverse=True):
         raise TableError(f"{at}curve: its thresholds do not fall")
-    for name, each in state.maps.items():
-        if not (math.isfinite(each.slope) and math.isfinite(each.offset)):
-            raise TableError(f"{at}maps[{name}]: is not finite")
     held = state.held_out
     if held.log_loss_after > held.log_loss_before:
         raise TableError(

@@ -38,6 +38,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In shadow mode: the side that would have been."""
     classifier: str = ""
     """Who judged."""
+    classifier_model: str = ""
+    """Digest of the model that the confidence is of."""
     state: str = ""
     """Digest of the calibration state in force."""
     data_classes: tuple[str, ...] = ()

@@ -1,0 +1,142 @@
+"""Reading a router's log back: decisions, and the outcomes that belong to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+WEIGHTS = {"feedback": 1.0, "judge": 1.0, "escalation": 0.5, "repeat": 0.25}
+"""What an outcome counts, by how it became known: what people do says less than what they say.
+Of several about one answer, the first of these counts."""
+
+
+class _Line(msgspec.Struct):
+    """A line of either kind."""
+
+    request_id: str = ""
+    type: str = ""
+    key: str | None = None
+    intent: str | None = None
+    score: float | None = None
+    confidence: float | None = None
+    source: str = ""
+    side: str = ""
+    status: int = 0
+    classifier: str = ""
+    classifier_model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A request that a confidence decided."""
+
+    request_id: str
+    intent: str
+    score: float
+    """The classifier's, before any calibration."""
+    local: bool
+    """Whether a local model answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A local answer and how good it was."""
+
+    request_id: str
+    intent: str
+    score: float
+    outcome: float
+    """From 0 to 1."""
+    weight: float
+    source: str
+
+
+@dataclass(slots=True)
+class Log:
+    """What logs hold of one classifier."""
+
+    classifier: str = ""
+    model: str = ""
+    """The classifier's, by its digest."""
+    decisions: list[Decision] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+    """Of local answers."""
+    api: list[float] = field(default_factory=list)
+    """Outcomes of the API's answers."""
+    unmatched: int = 0
+    """Outcomes of requests that the logs do not hold, or of another key."""
+    other: int = 0
+    """Decisions of other classifiers or models."""
+    unread: int = 0
+    """Lines that are none of the log's."""
+
+
+_Key = tuple[str | None, str]
+
+
+def read(lines: Iterable[str]) -> Log:
+    """Read logs, in any order and mixed with other lines, as `kubectl logs` gives them.
+
+    Where several classifiers decided, the one that decided most counts.
+    """
+    found = Log()
+    decided: dict[_Key, _Line] = {}
+    judged: dict[_Key, dict[str, _Line]] = {}
+    for line in _lines(lines, found):
+        at = line.key, line.request_id
+        if line.type == "outcome":
+            judged.setdefault(at, {})[line.source] = line
+        elif line.confidence is not None and line.status == 200:  # noqa: PLR2004  OK
+            decided[at] = line
+    who = Counter((line.classifier, line.classifier_model) for line in decided.values())
+    if who:
+        found.classifier, found.model = who.most_common(1)[0][0]
+    for at, line in decided.items():
+        if (line.classifier, line.classifier_model) != (found.classifier, found.model):
+            found.other += 1
+            judged.pop(at, None)
+            continue
+        _join(found, line, judged.pop(at, {}))
+    found.unmatched = len(judged)
+    return found
+
+
+def _lines(lines: Iterable[str], found: Log) -> Iterator[_Line]:
+    decode = msgspec.json.Decoder(_Line).decode
+    for text in lines:
+        start = text.find("{")
+        if start < 0:
+            found.unread += bool(text.strip())
+            continue
+        try:
+            line = decode(text[start:])
+        except (msgspec.MsgspecError, RecursionError):
+            found.unread += 1
+            continue
+        if line.request_id:
+            yield line
+        else:
+            found.unread += 1
+
+
+def _join(found: Log, line: _Line, judged: dict[str, _Line]) -> None:
+    score = line.score if line.score is not None else line.confidence or 0.0
+    intent = line.intent or "unknown"
+    found.decisions.append(Decision(line.request_id, intent, score, line.source == "local"))
+    for source, weight in WEIGHTS.items():
+        said = judged.get(source)
+        if said is None or said.score is None:
+            continue
+        if said.side == "local":
+            found.examples.append(
+                Example(line.request_id, intent, score, said.score, weight, source)
+            )
+        else:
+            found.api.append(said.score)
+        return
