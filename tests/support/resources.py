@@ -115,7 +115,7 @@ def running(before: Observed, ready: dict[str, int] | None = None, **reports: An
     pods: list[PodView] = []
     table = ""
     for ref, obj in before.children.items():
-        if ref.kind == "ConfigMap":
+        if ref.kind == "ConfigMap" and "table.json" in obj["data"]:
             table = content_hash(obj["data"]["table.json"].encode())
         if ref.kind != "Deployment":
             continue

@@ -75,6 +75,9 @@ class RouterSpec(Spec):
     memory."""
     client_keys: ClientKeys | None = None
     """Keys that clients must present. Without it, everyone who reaches the Service is served."""
+    access_log: bool | None = None
+    """Whether routers write one JSON line per request and per outcome, without prompts, to their
+    standard output. Defaults to false."""
     service: RouterService = Field(default_factory=RouterService)
     """The Service in front of the routers."""
     pod_template: PodTemplate | None = None

@@ -15,6 +15,7 @@ from hybrid_operator.api.base import (
     Duration,
     Fraction,
     ModelName,
+    ObjectName,
     Rule,
     Shape,
     Spec,
@@ -156,6 +157,13 @@ class RoutingRule(Spec):
     """Local or API models that may answer. Defaults to all of the alias."""
 
 
+class CalibrationSource(Spec):
+    """Where the calibration state is."""
+
+    config_map: ObjectName
+    """ConfigMap of this namespace, as hinf classifier apply writes it."""
+
+
 class Breaker(Spec):
     """Circuit breaker of one replica."""
 
@@ -206,6 +214,8 @@ class Routing(Spec):
     """Rules on names, keys, headers and length, in order; the first match counts."""
     shadow: Literal["local", "api"] | None = None
     """Asks this side first for every classified request, and only records the decisions."""
+    calibration: CalibrationSource | None = None
+    """What outcomes say of the classifier's confidences. Without it, they stay as shipped."""
     failover: Failover | None = None
     """How hard a request is tried."""
     prefix_affinity: bool | None = None

@@ -97,6 +97,17 @@ class RoutingStatus(Spec):
     """Of these, answered by a provider."""
 
 
+class CalibrationStatus(Spec):
+    """The calibration state that routers decide by."""
+
+    state: Annotated[str, Field(max_length=16)] | None = None
+    """Digest of the one in force."""
+    previous: Annotated[str, Field(max_length=16)] | None = None
+    """Digest of the one before, which comes back if the present one does worse."""
+    outcomes: int | None = None
+    """Outcomes that speak for the one in force."""
+
+
 class HybridInferenceStatus(Spec):
     """What the operator tells."""
 
@@ -112,5 +123,7 @@ class HybridInferenceStatus(Spec):
     """Engine replicas that answer, of all wanted: 3/4."""
     models: Annotated[list[ModelStatus], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
     """The local models."""
+    calibration: CalibrationStatus | None = None
+    """The calibration state in force; missing where none is asked for."""
     routing: RoutingStatus | None = None
     """What the routers did."""

@@ -9,6 +9,7 @@ from typing import IO
 
 import click
 
+from hybrid_operator.cli.calibration import apply, fit, rollback
 from hybrid_operator.cli.main import BadInputError
 from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.classify.prompt import Prompt
@@ -16,7 +17,11 @@ from hybrid_router.classify.prompt import Prompt
 
 @click.group()
 def classifier() -> None:
-    """Score prompts, and train the embedded classifier."""
+    """Score prompts, fit confidences to outcomes, and train the embedded classifier."""
+
+
+for _command in (fit, apply, rollback):
+    classifier.add_command(_command)
 
 
 @classifier.command()

@@ -16,7 +16,7 @@ COMMANDS = {
     "render": "The Kubernetes manifests, or the RouteTable, that a resource becomes.",
     "route": "Who would answer a prompt, and why.",
     "datapolicy": "What the detectors of the data policy find in a text.",
-    "classifier": "Score prompts, and train the embedded classifier.",
+    "classifier": "Score prompts, fit confidences to outcomes, train the embedded classifier.",
     "status": "What runs now, and what is wrong with it.",
     "tco": "What an external API costs, and what GPUs of your own do.",
     "vram": "Whether a model fits on a GPU, and what training it takes.",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from hybrid_operator.api.resource import HybridInferenceSpec
     from hybrid_operator.control.cache import Children, Resources
     from hybrid_operator.core.state import Settings
     from hybrid_operator.kube.client import Kube
@@ -175,6 +176,7 @@ class Reconciler:
             reports=world.scraper.reports(key),
             nodes=world.nodes(),
             contested=memory.contests.contested(_clock()),
+            offer=_offer(world.children, key, spec),
         )
 
     def _plan(self, seen: Observed) -> Plan:
@@ -298,6 +300,16 @@ class Reconciler:
             generation = seen.owner.generation
             return status.with_failure(planned, "ApplyFailed", message, generation, self._now())
         return planned
+
+
+def _offer(
+    children: Children, key: Key, spec: HybridInferenceSpec | None
+) -> Mapping[str, Any] | None:
+    """Return the ConfigMap that offers a calibration state."""
+    stated = spec.routing.calibration if spec is not None else None
+    if stated is None:
+        return None
+    return children.find(key.namespace, Ref("ConfigMap", stated.config_map))
 
 
 @dataclass(slots=True)

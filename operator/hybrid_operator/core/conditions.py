@@ -15,7 +15,7 @@ from hybrid_operator.core.placement import explain
 from hybrid_operator.core.view import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hybrid_operator.api.base import Problem
     from hybrid_operator.core.causes import Cause
@@ -79,6 +79,7 @@ def conditions(facts: Facts) -> tuple[Condition, ...]:
         valid(facts),
         acted_on(facts),
         update_available(facts.desired),
+        *calibrated(facts.desired),
     )
 
 
@@ -223,6 +224,14 @@ def update_available(desired: Desired) -> Condition:
     what = "; ".join(f"model {update.model}: {update.what}" for update in desired.updates)
     how = f'comes with the next change of the model, or now with the annotation {UPDATE}="true"'
     return Condition("UpdateAvailable", "True", "NewerDefaults", f"{what}; {how}")
+
+
+def calibrated(desired: Desired) -> Iterator[Condition]:
+    """Yield whether the calibration state that is offered is in force, where one is asked for."""
+    found = desired.calibrated
+    if found is not None:
+        status: Literal["True", "False"] = "True" if found.good else "False"
+        yield Condition("Calibrated", status, found.reason, found.message)
 
 
 def is_ready(facts: Facts, routers: Condition) -> Condition:

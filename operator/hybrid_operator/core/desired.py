@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.api.base import GROUP, Problem
-from hybrid_operator.core import diff, naming, replicas, table
+from hybrid_operator.core import calibration, diff, naming, replicas, table
 from hybrid_operator.core.engine import intent
 from hybrid_operator.core.engine.fit import Fit, fit
 from hybrid_operator.core.objects import engine, engine_pod, record, router, router_pod
@@ -51,6 +51,8 @@ class Desired:
     """Of every local model, in the resource's order."""
     held: frozenset[str] = frozenset()
     """Models that are not started, because they cannot run."""
+    calibrated: calibration.Decided | None = None
+    """Which calibration state holds; None where none is asked for."""
 
     def refs(self) -> dict[Ref, dict[str, Any]]:
         """Return the objects by kind and name."""
@@ -91,10 +93,13 @@ def children(observed: Observed, spec: HybridInferenceSpec, context: Context) ->
         return Desired(problems=tuple(problems))
     engines = _engines(observed, spec, context)
     chosen = _take_updates(observed, engines)
-    document = table.render(context, spec)
+    calibrated = _calibrated(observed, spec)
+    state = calibrated.history.current if calibrated is not None else None
+    document = table.render(context, spec, state)
     template, refused = router_pod.build(context, spec)
     objects = [
         *_router(context, spec, document.text),
+        *_history(context, calibrated),
         *(obj for each in chosen for obj in _engine_objects(context, each)),
         router.deployment(context, spec, template),
     ]
@@ -110,7 +115,21 @@ def children(observed: Observed, spec: HybridInferenceSpec, context: Context) ->
         updates=tuple(_update(each) for each in chosen if each.outdated and not each.held),
         fits=tuple(each.fit for each in chosen),
         held=frozenset(each.model.name for each in chosen if each.held and each.live is None),
+        calibrated=calibrated,
     )
+
+
+def _calibrated(observed: Observed, spec: HybridInferenceSpec) -> calibration.Decided | None:
+    if spec.routing.calibration is None:
+        return None
+    child = observed.children.get(Ref("ConfigMap", naming.calibration(observed.owner.name)))
+    name = spec.routing.calibration.config_map
+    return calibration.decide(observed, name, calibration.read(child))
+
+
+def _history(context: Context, calibrated: calibration.Decided | None) -> Iterator[dict[str, Any]]:
+    if calibrated is not None and calibrated.history != calibration.History():
+        yield router.history(context, calibration.written(calibrated.history))
 
 
 def _router(context: Context, spec: HybridInferenceSpec, text: str) -> Iterator[dict[str, Any]]:

@@ -59,6 +59,11 @@ def router(owner: str) -> str:
     return (fit(owner, limit) if begins_well else _with_hash(owner, digest(owner), limit)) + suffix
 
 
+def calibration(owner: str) -> str:
+    """Return the name of the ConfigMap that remembers calibration states."""
+    return f"{router(owner)}-calibration"
+
+
 def engine(owner: str, model: str) -> str:
     """Return the name of the Deployment and the Service of one model's engine."""
     return _with_hash(f"{owner}-{model}", digest(owner, model), MAX_LABEL)

@@ -91,6 +91,14 @@ class BackendReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Answers judged good and bad."""
+
+    good: int = 0
+    bad: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RouterReport:
     """What one router pod said when it was last scraped."""
 
@@ -101,6 +109,14 @@ class RouterReport:
     local: int = 0
     """Requests answered by a local model since the pod started."""
     api: int = 0
+    states: Mapping[str, bool] = field(default_factory=dict)
+    """The calibration state of its table, and whether it is applied."""
+    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
+    """Since the pod started, by calibration state."""
+
+    def calibrated(self, state: str) -> bool:
+        """Whether the router applies a state, or has not seen it yet."""
+        return self.states.get(state, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +209,18 @@ class Observed:
     reports: tuple[RouterReport, ...] = ()
     nodes: Nodes = field(default_factory=Nodes)
     contested: Mapping[Ref, Contested] = field(default_factory=dict)
+    offer: Object | None = None
+    """The ConfigMap that offers a calibration state; not a child."""
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcomes]:
+        """Answers judged, over all routers, by calibration state."""
+        found: dict[str, Outcomes] = {}
+        for report in self.reports:
+            for state, each in report.outcomes.items():
+                known = found.get(state, Outcomes())
+                found[state] = Outcomes(known.good + each.good, known.bad + each.bad)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from hybrid_operator.core.calibration import History
     from hybrid_operator.core.conditions import Facts
     from hybrid_operator.core.engine.fit import Fit
     from hybrid_operator.core.view import Engine
@@ -25,6 +26,7 @@ _TOLD = (
     "RouterReady",
     "ProvidersReachable",
     "Schedulable",
+    "Calibrated",
 )
 _TOLD_WHEN_BAD = ("Valid", "Supported", "UpdateAvailable")
 _MAX_EVENT = 1000
@@ -44,7 +46,7 @@ def compose(facts: Facts, now: datetime) -> dict[str, Any]:
     before = _by_type(facts.observed.status)
     engines = facts.view.engines
     plans = {each.model: each for each in facts.desired.fits}
-    return {
+    composed: dict[str, Any] = {
         "observedGeneration": generation,
         "conditions": [
             _condition(each, before.get(each.type), generation, now) for each in conditions(facts)
@@ -54,6 +56,19 @@ def compose(facts: Facts, now: datetime) -> dict[str, Any]:
         "engineReplicas": f"{sum(e.ready for e in engines)}/{sum(e.wanted for e in engines)}",
         "models": [_model(engine, plans.get(engine.model)) for engine in engines],
     }
+    if facts.desired.calibrated is not None:
+        composed["calibration"] = _calibration(facts.desired.calibrated.history)
+    return composed
+
+
+def _calibration(history: History) -> dict[str, Any]:
+    current, previous = history.current, history.previous
+    told: dict[str, Any] = {}
+    if current is not None:
+        told |= {"state": current.digest, "outcomes": current.held_out.outcomes}
+    if previous is not None:
+        told["previous"] = previous.digest
+    return told
 
 
 def events(before: Object, after: Object) -> tuple[Event, ...]:

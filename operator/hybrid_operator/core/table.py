@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from msgspec.structs import replace
+
 from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
 from hybrid_operator.core import limits, naming, prices, rules
@@ -13,6 +15,7 @@ from hybrid_operator.core.engine.surfaces import surfaces
 from hybrid_operator.core.objects.router_pod import KEYS, key_file
 from hybrid_router.table import (
     Backend,
+    Calibration,
     Classifier,
     DataPolicy,
     Model,
@@ -75,17 +78,20 @@ def api_backend(provider: str) -> str:
     return f"api/{provider}"
 
 
-def render(context: Context, spec: HybridInferenceSpec) -> Document:
-    """Return the table for `spec`, and why it cannot be served if so."""
+def render(
+    context: Context, spec: HybridInferenceSpec, state: Calibration | None = None
+) -> Document:
+    """Return the table for `spec` and a calibration state, and why it cannot be served if so."""
     owner = context.owner
     table = RouteTable(
         name=f"{owner.namespace}/{owner.name}",
         generation=owner.generation,
         models=_models(spec, context.defaults),
         backends=_backends(context, spec),
-        policy=_policy(spec, context.defaults),
+        policy=replace(_policy(spec, context.defaults), calibration=state),
         keys=limits.client_keys(spec, KEYS),
         routers=limits.sharers(owner, spec),
+        access_log=spec.router.access_log is True,
     )
     document = encode(table)
     return Document(document.decode(), table, _problems(document))

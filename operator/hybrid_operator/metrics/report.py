@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from hybrid_operator.core.state import BackendReport, RouterReport
+from hybrid_operator.core.state import BackendReport, Outcomes, RouterReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,8 +20,10 @@ REPLICAS = "hinf_router_backend_replicas"
 SECRET_MISSING = "hinf_router_secret_missing"  # noqa: S105  the name of a metric
 LAST_STATUS = "hinf_router_backend_last_status"
 REQUESTS = "hinf_router_requests_total"
+CALIBRATION = "hinf_router_calibration_info"
+OUTCOMES = "hinf_router_outcomes_total"
 
-_READ = (TABLE, UP, REPLICAS, SECRET_MISSING, LAST_STATUS, REQUESTS)
+_READ = (TABLE, UP, REPLICAS, SECRET_MISSING, LAST_STATUS, REQUESTS, CALIBRATION, OUTCOMES)
 
 
 class ReportError(ValueError):
@@ -41,6 +43,9 @@ class _Reading:
     table: Mapping[str, str] | None = None
     backends: dict[str, _Backend] = field(default_factory=dict)
     answered: dict[str, float] = field(default_factory=dict)
+    states: dict[str, bool] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str], float] = field(default_factory=dict)
+    """By calibration state and verdict."""
 
 
 def parse(pod: str, text: str) -> RouterReport:
@@ -80,6 +85,14 @@ def _report(pod: str, reading: _Reading) -> RouterReport | None:
         ),
         local=int(reading.answered.get("local", 0)),
         api=int(reading.answered.get("api", 0)),
+        states=reading.states,
+        outcomes={
+            state: Outcomes(
+                int(reading.outcomes.get((state, "good"), 0)),
+                int(reading.outcomes.get((state, "bad"), 0)),
+            )
+            for state in sorted({state for state, _ in reading.outcomes})
+        },
     )
 
 
@@ -99,6 +112,13 @@ def _take(reading: _Reading, sample: Sample) -> None:
     if sample.name == REQUESTS:
         source = labels.get("source", "")
         reading.answered[source] = reading.answered.get(source, 0) + value
+        return
+    if sample.name == CALIBRATION:
+        reading.states[labels["state"]] = value == 1
+        return
+    if sample.name == OUTCOMES:
+        at = labels["state"], labels["verdict"]
+        reading.outcomes[at] = reading.outcomes.get(at, 0) + value
         return
     backend = reading.backends.setdefault(labels["backend"], _Backend())
     if sample.name == UP:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_operator.core.state import BackendReport, RouterReport
+from hybrid_operator.core.state import BackendReport, Outcomes, RouterReport
 from hybrid_operator.metrics.report import ReportError, parse
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.table import Backend, RouteTable
@@ -37,6 +37,10 @@ def test_what_the_router_writes_is_what_we_read():
     metrics.attempt("a", Outcome.FAILED, None)
     metrics.request("chat", "auto", "local", "confident", 200, 0.1)
     metrics.request("chat", "auto", "api", "unsure", 200, 0.1)
+    metrics.drift.against("0123456789ab", None)
+    metrics.drift.judged("feedback", "local", 1.0, 0.9, "01234567")
+    metrics.drift.judged("escalation", "local", 0.0, 0.9, "01234567")
+    metrics.drift.judged("feedback", "api", 1.0, 0.2, "")
     assert parse("r", metrics.render().decode()) == RouterReport(
         pod="r",
         table_hash="beef",
@@ -47,6 +51,8 @@ def test_what_the_router_writes_is_what_we_read():
         ),
         local=1,
         api=1,
+        states={"0123456789ab": False},
+        outcomes={"0123456789ab": Outcomes(1, 1), "none": Outcomes(1, 0)},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.core import naming
+from hybrid_operator.core.calibration import HISTORY_KEY
 from hybrid_operator.core.objects import meta
 from hybrid_operator.core.objects.router_pod import TABLE_KEY
 
@@ -52,6 +53,14 @@ def service(context: Context, spec: HybridInferenceSpec) -> dict[str, Any]:
 def table(context: Context, document: str) -> dict[str, Any]:
     """Return the ConfigMap with the RouteTable."""
     return _child(context, ("v1", "ConfigMap"), data={TABLE_KEY: document})
+
+
+def history(context: Context, document: str) -> dict[str, Any]:
+    """Return the ConfigMap that remembers calibration states."""
+    owner = context.owner
+    selector = naming.router_selector(owner.name)
+    name = naming.calibration(owner.name)
+    return meta.child(("v1", "ConfigMap"), name, owner, selector, data={HISTORY_KEY: document})
 
 
 def disruption_budget(context: Context) -> dict[str, Any]:
