@@ -150,7 +150,7 @@ def test_the_curve_of_a_state_is_of_what_was_asked_here():
     assert [step.threshold for step in curve] == sorted((s.threshold for s in curve), reverse=True)
     assert (curve[0].local, curve[-1].local) == (0.0, 1.0)
     assert curve[-1].quality == pytest.approx(0.495, abs=0.01)  # the mean confidence
-    assert fitted.local == (pytest.approx(0.15), pytest.approx(0.15))
+    assert fitted.local == pytest.approx((0.15, 0.15))
 
 
 @given(st.lists(st.integers(0, 1000), min_size=20, max_size=20))
