@@ -11,6 +11,7 @@ from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
 from hybrid_operator.core import limits, naming, prices, rules
 from hybrid_operator.core.engine import intent
+from hybrid_operator.core.engine.concurrency import at_once
 from hybrid_operator.core.engine.surfaces import surfaces
 from hybrid_operator.core.objects.router_pod import KEYS, key_file
 from hybrid_router.table import (
@@ -190,6 +191,7 @@ def _backends(context: Context, spec: HybridInferenceSpec) -> dict[str, Backend]
             engine="vllm",
             surfaces=surfaces(intent.version(model, context.defaults)),
             cooldown=cooldown,
+            max_concurrency=at_once(model, context.defaults),
         )
     for provider in spec.providers:
         backends[api_backend(provider.name)] = _external(provider, cooldown)

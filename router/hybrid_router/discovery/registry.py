@@ -100,6 +100,8 @@ class Pool:
         """What of the account's limits this router uses."""
         self.routers = 1
         """Routers that share these limits."""
+        self.places: int | None = None
+        """Requests that this router may have under way here; None: any number."""
         self.replicas: tuple[Replica, ...] = ()
         self.queue = Queue()
         """Requests that wait for a place here."""
@@ -145,8 +147,8 @@ class Pool:
     @property
     def full(self) -> bool:
         """Whether as many requests are under way as may be."""
-        limit = self.backend.max_concurrency
-        return limit is not None and self.in_flight >= limit and bool(self.replicas)
+        places = self.places
+        return places is not None and self.in_flight >= places and bool(self.replicas)
 
     @property
     def asleep(self) -> bool:
@@ -181,7 +183,6 @@ class Pool:
     def configure(self, backend: Backend, policy: Policy) -> None:
         """Take over another table's description."""
         self.backend = backend
-        self.queue.wake(len(self.queue))
         for replica in self.replicas:
             replica.breaker.limit = policy.breaker_failures
             replica.breaker.cooldown = backend.cooldown
@@ -196,13 +197,26 @@ class Pool:
         )
         if known:
             self._ramp.came([each for each in self.replicas if each.url not in known])
+        self.share(self.routers)
+
+    def share(self, routers: int) -> None:
+        """Take this router's part of what the replicas take at once; wake whom there is room for.
+
+        Those woken in vain would come back in the reverse order.
+        """
+        self.routers = routers
+        each, free = self.backend.max_concurrency, len(self.queue)
+        self.places = None
+        if each is not None:
+            self.places = max(1, math.ceil(each * len(self.replicas) / routers))
+            free = self.places - self.in_flight
         if self.replicas:
-            self.queue.wake(len(self.queue))
+            self.queue.wake(free)
 
     def refresh(self, secrets: Secrets, trust: Trust) -> None:
         """Take the key and the certificate authorities as they are now."""
         try:
-            self._auth = _auth_header(self.backend, secrets)
+            self._auth = secrets.header(self.backend)
             self.tls = _tls(self, trust)
             self._missing = None
         except SecretMissing as missing:
@@ -212,8 +226,7 @@ class Pool:
         """Return whether nothing may be sent, whatever the replicas could take."""
         if self._missing is not None:
             return True
-        limit = self.backend.max_concurrency
-        if limit is not None and self.in_flight >= limit:
+        if self.places is not None and self.in_flight >= self.places:
             return True
         limits = self.backend.rate_limits
         return limits is not None and self.meter.wait(limits, self.routers, tokens, now) > 0
@@ -340,7 +353,7 @@ class Registry:
         known = self._addresses.get((at.namespace, at.name), ()) if at is not None else ()
         self.routers = max(1, len(known))
         for pool in self._pools.values():
-            pool.routers = self.routers
+            pool.share(self.routers)
 
     def _inherit(self, old: Mapping[str, Pool], name: str, backend: Backend) -> Pool:
         """Return the pool that stays; never one that was inside and is outside now."""
@@ -375,15 +388,6 @@ class Registry:
 def _urls(service: Service, addresses: Sequence[Address]) -> list[str]:
     ports = ((address, address.port(service.port)) for address in addresses)
     return [f"http://{address.host}:{port}/v1" for address, port in ports if port is not None]
-
-
-def _auth_header(backend: Backend, secrets: Secrets) -> tuple[bytes, bytes] | None:
-    if backend.api_key is None:
-        return None
-    key = secrets.value(backend.api_key)
-    if backend.auth == "bearer":
-        return b"authorization", b"Bearer " + key
-    return backend.auth.encode(), key
 
 
 def _tls(pool: Pool, trust: Trust) -> ssl.SSLContext | None:

@@ -14,7 +14,7 @@ from hybrid_router.discovery.files import Signature, signature
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hybrid_router.table import SecretRef
+    from hybrid_router.table import Backend, SecretRef
 
 
 class SecretMissing(Exception):  # noqa: N818  a state that passes, not a fault of the code
@@ -63,6 +63,19 @@ class Secrets:
         if found is None:
             raise SecretMissing(ref.file or ref.env or "?")
         return found
+
+    def header(self, backend: Backend) -> tuple[bytes, bytes] | None:
+        """Return the header that carries a backend's key; None if it needs none.
+
+        Raises:
+            SecretMissing: the key is not there at the moment.
+        """
+        if backend.api_key is None:
+            return None
+        key = self.value(backend.api_key)
+        if backend.auth == "bearer":
+            return b"authorization", b"Bearer " + key
+        return backend.auth.encode(), key
 
     def _is_stale(self, ref: SecretRef) -> bool:
         if ref.file is None:

@@ -77,6 +77,8 @@ class Backend(Part, frozen=True):
     cooldown: Seconds = 10.0
     """How long a replica that failed repeatedly is left alone before it is probed again."""
     max_concurrency: Annotated[int, Meta(ge=1)] | None = None
+    """Requests under way at one replica, from all routers together. Each router takes its share of
+    what the ready replicas make of it; a local model's further requests wait, or spill."""
     rate_limits: RateLimits | None = None
     """Of the account. Nothing is sent that would exceed them."""
     prices: dict[str, Price] = {}

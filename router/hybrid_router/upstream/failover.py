@@ -109,8 +109,7 @@ class Failover:
         others = [t.backend for t in rest if self._registry.available(t.backend)]
         if others:
             seconds = min(seconds, *(self._pace(name).ttft for name in others))
-            places = pool.backend.max_concurrency or 1
-            if pool.asleep or pool.queue.expected(places) > seconds:
+            if pool.asleep or pool.queue.expected(pool.places or 1) > seconds:
                 seconds = 0.0
         may_wait = seconds > 0 and not pool.queue.full
         job.queued = may_wait and await self._turn(job, pool, seconds)

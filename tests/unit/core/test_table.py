@@ -62,6 +62,36 @@ def test_auto_leads_to_all_local_models_and_then_to_each_providers_first():
 
 
 @pytest.mark.parametrize(
+    ("model", "each"),
+    [
+        pytest.param("accelerator: {type: h100}", 1104, id="the KV cache's bound"),
+        pytest.param("accelerator: {type: a10g}", 83, id="a smaller KV cache's"),
+        pytest.param(
+            'accelerator: {type: a10g}, engine: {args: ["--max-num-seqs=16"]}',
+            20,
+            id="the scheduler's, stated",
+        ),
+        pytest.param(
+            "accelerator: {type: a10g}, context: {maxLength: 128, concurrency: 400}",
+            500,
+            id="short requests, stated: the scheduler's",
+        ),
+        pytest.param("accelerator: {type: cpu}", 320, id="vLLM's own on a CPU, as far as known"),
+        pytest.param("accelerator: {type: cpu}, context: {concurrency: 8}", 10, id="stated there"),
+        pytest.param(
+            'accelerator: {type: cpu}, engine: {args: ["--max-num-seqs", "4"]}',
+            5,
+            id="stated for its scheduler",
+        ),
+        pytest.param("accelerator: {type: mine, memory: 24Gi}", 108, id="a GPU by its memory"),
+    ],
+)
+def test_a_replica_gets_as_many_requests_as_it_runs_and_a_quarter_more(model, each):
+    found = render(f"models: [{{name: llama-3-8b, {model}}}]")
+    assert found.backends["local/llama-3-8b"].max_concurrency == each
+
+
+@pytest.mark.parametrize(
     "text",
     [
         pytest.param(MINIMAL.split("providers:")[0], id="local models alone"),
