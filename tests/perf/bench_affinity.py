@@ -2,11 +2,12 @@
 
     python -m tests.perf.bench_affinity [--runs 3] [--conversations 24] [--turns 5]
 
-Conversations of several turns, a few of which share a system prompt, run at once through each way
-to choose a replica: this router with prefix affinity, this router without it (power of two
+Streamed conversations of several turns, a few of which share a system prompt, run at once through
+each way to choose a replica: this router with prefix affinity, this router without it (power of two
 choices), vllm-router's cache_aware and its round_robin. Ways are interleaved; every run has texts
 of its own, so that none finds what another left. Counted are the engines' own prefix_cache_queries
-and _hits, in tokens. Writes build/bench/affinity.json and .md.
+and _hits, in tokens, and the time to a turn's first event with text (TTFT), in milliseconds. Writes
+build/bench/affinity.json and .md.
 """
 
 from __future__ import annotations
@@ -46,25 +47,41 @@ WORDS = (
 WAYS = ("affinity", "power of two", "vllm-router cache_aware", "vllm-router round_robin")
 
 
-def talk(port: int, run: str, number: int, turns: int) -> float:
-    """Hold one conversation; return the mean seconds per turn."""
+def talk(port: int, run: str, number: int, options: argparse.Namespace) -> list[float]:
+    """Hold one conversation; return every turn's time to the first token in seconds."""
     tenant = f"{run} tenant {number // SHARERS}"
-    messages = [{"role": "system", "content": f"{tenant}. {_words(tenant, 200)}"}]
-    began = time.monotonic()
-    for turn in range(turns):
+    system = f"{tenant}. {_words(tenant, options.system_words)}"
+    messages = [{"role": "system", "content": system}]
+    times = []
+    for turn in range(options.turns):
         words = _words(f"{run} {number} {turn}", 40)
         messages.append({"role": "user", "content": f"{number} {turn} {words}"})
-        body = {"model": NAME, "messages": messages, "max_tokens": 16, "temperature": 0}
-        with closing(HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
-            headers = {"content-type": "application/json"}
-            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-            reply = connection.getresponse()
-            answer = json.loads(reply.read())
-            if reply.status != 200:
-                raise RuntimeError(f"{reply.status}: {answer}")
-        messages.append(answer["choices"][0]["message"] | {"role": "assistant"})
-        messages[-1] = {"role": "assistant", "content": messages[-1]["content"] or "-"}
-    return (time.monotonic() - began) / turns
+        text, seconds = ask(port, messages)
+        times.append(seconds)
+        messages.append({"role": "assistant", "content": text or "-"})
+    return times
+
+
+def ask(port: int, messages: Sequence[dict[str, str]]) -> tuple[str, float]:
+    """Return the answer to a chat, and the seconds until the first event with text."""
+    body = {
+        "model": NAME, "messages": messages, "max_tokens": 16, "temperature": 0, "stream": True,
+    }  # fmt: skip
+    text, first = "", 0.0
+    with closing(HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
+        headers = {"content-type": "application/json"}
+        began = time.monotonic()
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        reply = connection.getresponse()
+        if reply.status != 200:
+            raise RuntimeError(f"{reply.status}: {reply.read()!r}")
+        for line in reply:
+            if line.startswith(b"data: {"):
+                choices = json.loads(line[6:])["choices"]
+                said = choices[0]["delta"].get("content") if choices else None
+                first = first or (time.monotonic() - began if said else 0.0)
+                text += said or ""
+    return text, first
 
 
 def _words(seed: str, count: int) -> str:
@@ -124,17 +141,19 @@ def gateway(way: str, found: Sequence[Process], folder: Path) -> Iterator[int]:
 def measure(
     way: str, found: Sequence[Process], folder: Path, run: str, options: argparse.Namespace
 ) -> dict[str, float]:
-    """Return the hit rate of one run, and the mean seconds per turn."""
+    """Return the hit rate of one run, and its times to the first token in seconds."""
     with gateway(way, found, folder) as port, ThreadPoolExecutor(AT_ONCE) as pool:
         asked, hit = cache(found)
         # Round after round of the tenants, so that those who share a prompt run apart in time.
         order = sorted(range(options.conversations), key=lambda n: (n % SHARERS, n))
-        seconds = list(pool.map(lambda n: talk(port, run, n, options.turns), order))
+        talks = list(pool.map(lambda n: talk(port, run, n, options), order))
         asked_after, hit_after = cache(found)
+    times = sorted(seconds for each in talks for seconds in each if seconds)
     return {
         "hit_rate": (hit_after - hit) / max(1.0, asked_after - asked),
         "prompt_tokens": asked_after - asked,
-        "seconds_per_turn": statistics.mean(seconds),
+        "ttft_p50": statistics.median(times),
+        "ttft_p90": times[len(times) * 9 // 10],
     }
 
 
@@ -144,6 +163,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--conversations", type=int, default=24)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--system-words", type=int, default=600)
     parser.add_argument("--engines", metavar="PORT,PORT", help="two that run already")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -177,18 +197,25 @@ def write(results: dict[str, list[dict[str, float]]], options: argparse.Namespac
     """Write and print the table of medians."""
     head = (
         f"{options.conversations} conversations of {options.turns} turns, {SHARERS} per system "
-        f"prompt, {AT_ONCE} at once, two vLLMs; median of {options.runs} interleaved runs."
+        f"prompt of {options.system_words} words, {AT_ONCE} at once, two vLLMs; medians of "
+        f"{options.runs} interleaved runs."
     )
     lines = [
         head,
         "",
-        "| replica chosen by | prompt tokens found in a cache | lowest and highest run |",
-        "|---|---|---|",
+        "| replica chosen by | prompt tokens found in a cache | runs | TTFT p50, ms | p90, ms |",
+        "|---|---:|---:|---:|---:|",
     ]
     for way, runs in results.items():
         rates = [run["hit_rate"] for run in runs]
         low, high = min(rates), max(rates)
-        lines.append(f"| {way} | {statistics.median(rates):.1%} | {low:.1%} to {high:.1%} |")
+        half, most = (
+            statistics.median(run[name] for run in runs) * 1000 for name in ("ttft_p50", "ttft_p90")
+        )
+        lines.append(
+            f"| {way} | {statistics.median(rates):.1%} | {low:.1%} to {high:.1%} "
+            f"| {half:.0f} | {most:.0f} |"
+        )
     text = "\n".join(lines) + "\n"
     folder = ROOT / "build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
