@@ -174,7 +174,7 @@ def main() -> int:
             results = compare([Process(p, nobody, folder) for p in ports], folder, options)
             nobody.wait()
         else:
-            with engines(2, "tiny-model", folder) as found:
+            with engines(2, "reciting-model", folder) as found:
                 results = compare(found, folder, options)
     write(results, options)
     return 0
