@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 VARIABLES: Mapping[str, str] = {
     "HINF_ROUTER_IMAGE": "image of the routers (required)",
     "HINF_ROUTER_PULL_POLICY": "when it is pulled: Always, IfNotPresent or Never",
+    "HINF_OTLP_ENDPOINT": "collector that routers send spans to, such as http://otel.obs:4318",
+    "HINF_TRACE_RATIO": "share of the traces that begin at a router, 0 to 1; default: 1",
     "HINF_ENGINE_IMAGE": "engine image for models that name none; default: vLLM's own",
     "HINF_ENGINE_IMAGES": 'the same by accelerator type: {"cpu": "example.com/vllm-cpu:0.32"}',
     "HINF_IMAGE_PULL_SECRETS": "names of image pull Secrets, separated by commas",
@@ -76,6 +78,8 @@ def from_environment(environment: Mapping[str, str], hostname: str) -> OperatorS
         platform=Settings(
             router_image=image,
             router_pull_policy=_pull_policy(given),
+            otlp_endpoint=_endpoint(given),
+            trace_ratio=_ratio(given),
             engine_image=given.get("HINF_ENGINE_IMAGE"),
             engine_images=_images(given),
             image_pull_secrets=_names(given, "HINF_IMAGE_PULL_SECRETS"),
@@ -100,6 +104,23 @@ def _pull_policy(given: Mapping[str, str]) -> str | None:
             f"HINF_ROUTER_PULL_POLICY is {policy!r}; it must be Always, IfNotPresent or Never"
         )
     return policy
+
+
+def _endpoint(given: Mapping[str, str]) -> str | None:
+    url = given.get("HINF_OTLP_ENDPOINT")
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"HINF_OTLP_ENDPOINT is {url!r}; it must begin with http:// or https://, such as "
+            "http://otel-collector.observability:4318"
+        )
+    return url
+
+
+def _ratio(given: Mapping[str, str]) -> str | None:
+    text = given.get("HINF_TRACE_RATIO")
+    if text is not None and not re.fullmatch(r"0([.][0-9]+)?|1([.]0+)?", text):
+        raise SettingsError(f"HINF_TRACE_RATIO is {text!r}; it must be a share from 0 to 1")
+    return text
 
 
 class _Namespace(msgspec.Struct, forbid_unknown_fields=True):

@@ -26,6 +26,7 @@ from hybrid_router.server.server import Server
 from hybrid_router.table import RouteTable, TableError, content_hash, decode
 from hybrid_router.telemetry.access import AccessLog
 from hybrid_router.telemetry.metrics import Metrics
+from hybrid_router.telemetry.tracing import Tracer, Tracing, TracingError
 from hybrid_router.upstream.client import UpstreamClient
 from hybrid_router.upstream.proxy import Proxies, ProxyError
 
@@ -71,6 +72,7 @@ then:
     -d '{"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}'
 
 The answer's headers say where it came from and why: x-hybrid-source, x-hybrid-reason.
+OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4318 sends a span per request and attempt there.
 The table is read again when it changes. SIGTERM and SIGINT let requests under way finish.
 Exit code 0: ended as asked; 1: could not serve; 2: bad options or a bad table.
 """
@@ -133,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _say(_summary(options.table, table, digest), sys.stdout)
                 return GOOD
         uvloop.run(_Router(options).run())
-    except (TableError, NotInClusterError, ProxyError) as error:
+    except (TableError, NotInClusterError, ProxyError, TracingError) as error:
         _say(f"hinf-router: {error}", sys.stderr)
         return BAD_INPUT
     except OSError as error:
@@ -150,6 +152,7 @@ class _Router:
         self._metrics = Metrics()
         self._registry = Registry(self._metrics)
         self._tables = Tables(self._registry, self._metrics.table_error)
+        self._tracing = Tracing.read(os.environ)
         self._keys = KeyRing()
         self._registry.listen(lambda table: self._keys.configure(table.keys))
         self._file = None
@@ -167,6 +170,8 @@ class _Router:
         pipeline = Pipeline(
             self._registry, client, self._metrics, self._keys, classifier, access_log
         )
+        if self._tracing is not None:
+            pipeline.tracer = Tracer(self._tracing, client, self._metrics)
         server = Server(Routes(pipeline), self._registry.table.limits)
         self._registry.listen(lambda table: setattr(server, "limits", table.limits))
         discovery = self._discovery(client)
@@ -183,6 +188,8 @@ class _Router:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if pipeline.tracer is not None:
+                await pipeline.tracer.close()
             await classifier.close()
             await client.close()
 

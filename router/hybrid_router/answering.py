@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hybrid_router.openai.request import Call, Outgoing
     from hybrid_router.outcomes.receipts import Issued
     from hybrid_router.table import Backend, RouteTable
+    from hybrid_router.telemetry.tracing import Spans
     from hybrid_router.upstream.job import Job
 
 
@@ -21,8 +22,8 @@ class Answering:
     """What is known about one request's way, for headers, metrics and the log."""
 
     __slots__ = (
-        "call", "clearance", "decision", "issued", "job", "model", "reason", "surface", "table",
-        "ticket",
+        "call", "clearance", "decision", "issued", "job", "model", "reason", "spans", "surface",
+        "table", "ticket",
     )  # fmt: skip
 
     def __init__(self, surface: str, table: RouteTable) -> None:
@@ -34,6 +35,7 @@ class Answering:
         self.decision: Decision | None = None
         self.job: Job | None = None
         self.reason = Reason.REFUSED
+        self.spans: Spans | None = None
         self.ticket: Ticket | None = None
         self.issued: Issued | None = None
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hybrid_router.table import Model, RouteTable, Target
     from hybrid_router.telemetry.access import AccessLog
     from hybrid_router.telemetry.metrics import Metrics
+    from hybrid_router.telemetry.tracing import Tracer
     from hybrid_router.upstream.client import UpstreamClient
 
 PARSE_OFF_LOOP_BYTES = 256 * 1024
@@ -75,6 +76,8 @@ class Pipeline:
         self.metrics = metrics
         self._keys = keys
         self._judging = Judging(registry, metrics, classifier_source)
+        self.tracer: Tracer | None = None
+        """Records spans, where that is asked for."""
         self._log = access_log
         calibrating = self._judging.calibrating
         self.desk = Desk(keys, metrics, access_log, lambda: calibrating.digest)
@@ -119,6 +122,8 @@ class Pipeline:
                 the client's.
         """
         answering = Answering(surface, self.registry.table)
+        if self.tracer is not None:
+            answering.spans = self.tracer.begin(exchange.request.headers)
         status = CLIENT_LEFT
         try:
             try:
@@ -172,6 +177,7 @@ class Pipeline:
             delivers=write is None,
             prefix=answering.prefix,
             began=exchange.began,
+            spans=answering.spans,
         )
         if not await self._failover.run(job):
             raise unanswered(job, self.registry)
@@ -213,10 +219,15 @@ class Pipeline:
         self.metrics.request(answering.surface, answering.model, source, reason, status, seconds)
         self.metrics.diverted.note(answering, source, status)
         self.desk.answered(exchange, answering, source, status)
-        if self._log is None or not self._log.on:
+        log, spans = self._log, answering.spans
+        if (log is None or not log.on) and spans is None:
             return
         calibrating = self._judging.calibrating
-        self._log.write(access(exchange, answering, source, status, seconds, calibrating))
+        said = access(exchange, answering, source, status, seconds, calibrating)
+        if log is not None:
+            log.write(said)
+        if spans is not None:
+            spans.end(said)
 
 
 def _refusal(classes: tuple[str, ...]) -> str:

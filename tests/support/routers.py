@@ -19,6 +19,7 @@ from hybrid_router.keys import KeyRing
 from hybrid_router.pipeline import Pipeline
 from hybrid_router.server.server import Server
 from hybrid_router.telemetry.metrics import Metrics
+from hybrid_router.telemetry.tracing import Tracer
 from hybrid_router.upstream.client import UpstreamClient
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hybrid_router.classify.base import Classifier
     from hybrid_router.classify.prompt import Prompt
     from hybrid_router.telemetry.access import AccessLog
+    from hybrid_router.telemetry.tracing import Tracing
 
 
 class Says:
@@ -96,6 +98,7 @@ async def router(
     classifier: Classifier | None = None,
     classifies: bool = False,
     access_log: AccessLog | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Router]:
     """Serve `table` (as JSON would write it; `version` may be left out).
 
@@ -109,12 +112,16 @@ async def router(
     client = UpstreamClient()
     source = ClassifierSource(registry, client, metrics) if classifies else lambda: classifier
     pipeline = Pipeline(registry, client, metrics, keys, source, access_log)
+    if tracing is not None:
+        pipeline.tracer = Tracer(tracing, client, metrics)
     server = Server(Routes(pipeline), registry.table.limits)
     port = await server.start("127.0.0.1", 0)
     try:
         yield Router(port, server, registry, metrics, client)
     finally:
         await server.close()
+        if pipeline.tracer is not None:
+            await pipeline.tracer.close()
         await client.close()
         await asyncio.sleep(0)
 

@@ -65,6 +65,10 @@ class Settings:
 
     router_image: str
     router_pull_policy: str | None = None
+    otlp_endpoint: str | None = None
+    """Collector of OpenTelemetry spans for all routers; None: they record none."""
+    trace_ratio: str | None = None
+    """Share of the traces that begin at a router; None: all."""
     engine_image: str | None = None
     """Engine image for every model that names none; None: vLLM's own image of the release."""
     engine_images: Mapping[str, str] = field(default_factory=dict)

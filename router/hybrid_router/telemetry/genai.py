@@ -21,7 +21,8 @@ _FIRST = (
 )  # fmt: skip
 _EACH = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
-_OPERATIONS = {"completions": "text_completion", "embeddings": "embeddings"}
+OPERATIONS = {"completions": "text_completion", "embeddings": "embeddings"}
+"""`gen_ai.operation.name` by surface; `chat` for all others."""
 
 
 class Who(NamedTuple):
@@ -74,7 +75,7 @@ class GenAI:
                 series[4].observe(max(0.0, seconds - first) / (completion - 1))
 
     def _make(self, who: Who) -> tuple[Distribution, ...]:
-        labels = (_OPERATIONS.get(who.kind, "chat"), who.provider, who.model)
+        labels = (OPERATIONS.get(who.kind, "chat"), who.provider, who.model)
         return (
             self._usage.labels(*labels, "input"),
             self._usage.labels(*labels, "output"),

@@ -172,6 +172,10 @@ class Metrics:
         """Count a request that begins, or ends, to wait for a place at a local backend."""
         self._ways.waiting.labels(backend).inc(change)
 
+    def spans(self, outcome: str, count: int) -> None:
+        """Count spans that a collector got (`sent`), or that nobody got (`dropped`)."""
+        self._ways.spans.labels(outcome).inc(count)
+
     # What the registry reports.
 
     def table(self, table: RouteTable, table_hash: str) -> None:
@@ -210,6 +214,12 @@ class _Ways:
             "hinf_router_broken_streams",
             "Local streams that broke after their first token: continued elsewhere, or given up.",
             ("backend", "outcome"),
+            registry=own,
+        )
+        self.spans = Counter(
+            "hinf_router_spans",
+            "OpenTelemetry spans, where they are switched on: sent, or dropped.",
+            ("outcome",),
             registry=own,
         )
 

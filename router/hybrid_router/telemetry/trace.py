@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 ASKED = b"x-hybrid-trace"
 _parent = re.compile(rb"(00-(?!0{32})[0-9a-f]{32}-)(?!0{16})[0-9a-f]{16}(-[0-9a-f]{2})")
+
+
+class Parent(NamedTuple):
+    """A client's span, as `traceparent` names it; ids in hex."""
+
+    trace: str
+    span: str
+    sampled: bool
 
 
 class Tried(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,3 +88,12 @@ def child_of(headers: Mapping[bytes, bytes]) -> bytes:
     lines = b"traceparent: %s%s%s\r\n" % (found.group(1), span, found.group(2))
     state = headers.get(b"tracestate")
     return lines + b"tracestate: %s\r\n" % state if state is not None else lines
+
+
+def parent_of(headers: Mapping[bytes, bytes]) -> Parent | None:
+    """Return the client's span; None without one, or where `traceparent` is malformed."""
+    given = headers.get(b"traceparent")
+    if given is None or _parent.fullmatch(given) is None:
+        return None
+    _, trace, span, flags = given.decode().split("-")
+    return Parent(trace, span, sampled=bool(int(flags, 16) & 1))

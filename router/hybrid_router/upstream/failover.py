@@ -236,7 +236,8 @@ class Failover:
         origin, full_path = self._upstream.target(
             located(replica.url, path, target.model), replica.tls
         )
-        passed = passed_headers(job.headers, job.request_id, pool.backend)
+        span = job.spans.attempt(call, *place) if job.spans is not None else None
+        passed = passed_headers(job.headers, job.request_id, pool.backend, span)
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
         tokens, before = job.tokens, job.accounted
         replica.acquire(tokens)
@@ -255,6 +256,8 @@ class Failover:
             self._account(job, target, attempt, ended)
             if reserved is not None:
                 reserved.settle(job.accounted - before, time.monotonic())
+            if span is not None:
+                span.end(ended)
         self._ended(job, place, ended, time.monotonic() - began)
         return ended
 
@@ -346,11 +349,9 @@ class Failover:
         timeouts = backend.timeouts
         end_by = min(now + timeouts.request, job.began + job.policy.max_duration)
         return Clocks(
-            connect=timeouts.connect,
-            commit_by=min(now + first, end_by),
-            idle=timeouts.idle,
-            end_by=end_by,
-        )
+            connect=timeouts.connect, commit_by=min(now + first, end_by),
+            idle=timeouts.idle, end_by=end_by,
+        )  # fmt: skip
 
     def _account(self, job: Job, target: Target, attempt: Attempt, ended: Ended | None) -> None:
         """Count an attempt's tokens: as the backend says, else as they were relayed."""

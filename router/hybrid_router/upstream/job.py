@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hybrid_router.openai.request import Call, Outgoing
     from hybrid_router.table import Backend, Policy, Target
     from hybrid_router.telemetry.trace import Tried
+    from hybrid_router.telemetry.tracing import Spans
     from hybrid_router.upstream.attempt import Downstream, Ended
 
 
@@ -40,6 +41,7 @@ class Job:
         queued: its turn at a queue has come.
         spilled: it did not wait for a local model that was busy, or waited in vain.
         at: index of the target that is tried.
+        spans: the request's, where they are recorded.
         tried: replicas that have been tried, by URL.
     """
 
@@ -69,6 +71,7 @@ class Job:
     queued: bool = False
     spilled: bool = False
     at: int = 0
+    spans: Spans | None = None
     tried: set[str] = field(default_factory=set)
 
     @property

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hybrid_router.datapolicy.gate import Cleared
     from hybrid_router.table import Backend
+    from hybrid_router.telemetry.tracing import AttemptSpan
     from hybrid_router.upstream.pool import Origin
 
 _EXTERNAL = (b"openai-beta",)
@@ -66,11 +67,14 @@ def post(
     )  # fmt: skip
 
 
-def passed_headers(headers: Mapping[bytes, bytes], request_id: str, backend: Backend) -> bytes:
+def passed_headers(
+    headers: Mapping[bytes, bytes], request_id: str, backend: Backend, span: AttemptSpan | None
+) -> bytes:
     """Return the client's header lines that a backend gets, and those that its API needs."""
     internal = backend.trust == "internal"
     if internal:
-        lines = [child_of(headers), b"x-request-id: %s\r\n" % request_id.encode()]
+        context = child_of(headers) if span is None else span.context
+        lines = [context, b"x-request-id: %s\r\n" % request_id.encode()]
     else:
         lines = [b"%s: %s\r\n" % (n, headers[n]) for n in _EXTERNAL if n in headers]
     if backend.dialect == "anthropic":

@@ -26,6 +26,8 @@ def test_everything_that_can_be_said():
         IMAGE
         | {
             "HINF_ROUTER_PULL_POLICY": "Never",
+            "HINF_OTLP_ENDPOINT": "http://otel:4318",
+            "HINF_TRACE_RATIO": "0.1",
             "HINF_ENGINE_IMAGE": "example.com/vllm:1",
             "HINF_ENGINE_IMAGES": '{"cpu": "example.com/vllm-cpu:1"}',
             "HINF_IMAGE_PULL_SECRETS": "a, b",
@@ -37,6 +39,8 @@ def test_everything_that_can_be_said():
         "host",
     )
     assert settings.platform.router_pull_policy == "Never"
+    assert settings.platform.otlp_endpoint == "http://otel:4318"
+    assert settings.platform.trace_ratio == "0.1"
     assert settings.platform.engine_image == "example.com/vllm:1"
     assert settings.platform.engine_images == {"cpu": "example.com/vllm-cpu:1"}
     assert settings.platform.image_pull_secrets == ("a", "b")
@@ -53,6 +57,8 @@ def test_two_processes_on_one_machine_are_told_apart():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        pytest.param({"HINF_OTLP_ENDPOINT": "otel:4318"}, "HINF_OTLP_ENDPOINT", id="no URL"),
+        pytest.param({"HINF_TRACE_RATIO": "10%"}, "a share from 0 to 1", id="no share"),
         pytest.param({"HINF_ROUTER_IMAGE": " "}, "HINF_ROUTER_IMAGE is not set", id="no image"),
         pytest.param(
             {"HINF_ROUTER_PULL_POLICY": "always"}, "Always, IfNotPresent or Never", id="pull policy"

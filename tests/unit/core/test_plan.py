@@ -322,3 +322,18 @@ def test_settings_reach_the_pods():
         assert pod["imagePullSecrets"] == [{"name": "regcred"}]
         assert pod["priorityClassName"] == "high"
     assert deployments[1]["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"] == "Never"
+
+
+def test_routers_send_spans_where_the_platform_says():
+    chosen = replace(SETTINGS, otlp_endpoint="http://otel:4318", trace_ratio="0.1")
+    router = next(
+        obj
+        for obj in plan(observed(settings=chosen), NOW).apply
+        if obj["kind"] == "Deployment" and obj["metadata"]["name"].endswith("-router")
+    )
+    env = router["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {each["name"]: each["value"] for each in env if each["name"].startswith("OTEL_")} == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.1",
+    }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hybrid_operator.api.base import Problem
     from hybrid_operator.api.resource import HybridInferenceSpec
     from hybrid_operator.core.objects.context import Context
+    from hybrid_operator.core.state import Settings
 
 CONTAINER = "router"
 PORT = 8080
@@ -91,6 +92,7 @@ def _container(context: Context, spec: HybridInferenceSpec) -> dict[str, Any]:
                 "name": "POD_NAMESPACE",
                 "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
             },
+            *_tracing(settings),
         ],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "resources": spec.router.resources or {"requests": {"cpu": "100m", "memory": "128Mi"}},
@@ -116,6 +118,17 @@ def _container(context: Context, spec: HybridInferenceSpec) -> dict[str, Any]:
     if settings.router_pull_policy:
         container["imagePullPolicy"] = settings.router_pull_policy
     return container
+
+
+def _tracing(settings: Settings) -> list[dict[str, str]]:
+    """Return OpenTelemetry's own variables; the resource's podTemplate may change them."""
+    if settings.otlp_endpoint is None:
+        return []
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint}
+    if settings.trace_ratio is not None:
+        variables["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
+        variables["OTEL_TRACES_SAMPLER_ARG"] = settings.trace_ratio
+    return [{"name": name, "value": value} for name, value in variables.items()]
 
 
 def _volumes(context: Context, spec: HybridInferenceSpec) -> list[dict[str, Any]]:
