@@ -110,7 +110,9 @@ class Operator:
             random.random,
         )
         self._followers = self._follow()
-        self._metrics.follow(lambda: self._workers.depth, self._elector.leading)
+        self._metrics.follow(
+            lambda: self._workers.depth, self._elector.leading, self._reconciler.states
+        )
 
     async def run(self, endpoints: Endpoints) -> None:
         """Run until cancelled, then stop every task and give the Lease back.
@@ -139,6 +141,7 @@ class Operator:
         """
         for follower in self._followers:
             await follower.synced.wait()
+        self._reconciler.begin()
         await self._nodes.first()
         self._all()
         async with asyncio.TaskGroup() as group:

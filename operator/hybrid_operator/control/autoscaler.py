@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.control import observe
 from hybrid_operator.control.cache import family_of
-from hybrid_operator.control.scaled import Scaled, restored
+from hybrid_operator.control.scaled import Scaled, Told, restored, room, told
 from hybrid_operator.core import naming, replicas
 from hybrid_operator.core.engine import intent as engine_intent
 from hybrid_operator.core.engine.defaults import CURRENT
@@ -29,7 +29,7 @@ from hybrid_operator.core.scaling.window import remember
 from hybrid_operator.core.state import Event, Ref
 from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import Key
-from hybrid_operator.kube.writer import DELETION_COST
+from hybrid_operator.kube.writer import DELETION_COST, NotLeading
 from hybrid_operator.metrics.diverted import NOTHING
 from hybrid_operator.metrics.load import Price, Seen, load
 
@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 3.0
 """Between two looks, or as long as one takes: the loop uses at most half of its time."""
+WRITES = 8
+"""Models whose replicas are set at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class _Model:
     recommends: bool
     """Whether nothing is written."""
     decides: bool
+    room: int
+    """Characters for its long memory in the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +132,16 @@ class Autoscaler:
         self._parsed: dict[Key, tuple[tuple[str, int], list[_Model]]] = {}
         self._scaled: dict[Key, dict[str, Scaled]] = {}
         self._warned: dict[str, str] = {}
+        self._writing = asyncio.Semaphore(WRITES)
 
-    def status(self, key: Key) -> Mapping[str, Mapping[str, Any]] | None:
-        """Return `status.models[].scaling` by model; None before the resource was looked at."""
+    def status(self, key: Key) -> Told | None:
+        """Return what the status is to tell; None before the resource was looked at."""
         known = self._scaled.get(key)
         if known is None:
             return None
         found = {name: scaled.status() for name, scaled in known.items()}
-        return {name: each for name, each in found.items() if each is not None}
+        models = {name: each for name, each in found.items() if each is not None}
+        return Told(models, {name: each.kept for name, each in known.items() if each.kept})
 
     async def run(self) -> None:
         """Look until cancelled. What was known before is forgotten: it starts from the status."""
@@ -163,11 +169,9 @@ class Autoscaler:
             each for key, told in zip(keys, rounds, strict=True) for each in self._decide(key, told)
         ]
         granted = self._share(wanted)
-        for each in wanted:
-            try:
-                await self._carry_out(each, granted[each.key])
-            except KubeError as error:
-                log.warning("%s: %s; trying again", each.key, error)
+        settled = [self._settle(each, granted[each.key]) for each in wanted]
+        due = [each for each in settled if self._differs(each)]
+        await asyncio.gather(*map(self._carry_out, due))
 
     async def _ask(self, key: Key) -> Round:
         return await self._world.gatherer.ask(self._world.children.pods(family_of(key)))
@@ -208,6 +212,7 @@ class Autoscaler:
                     seed=intent.seed(model, fit(model, CURRENT)),
                     recommends=model.scaling is not None and model.scaling.mode == "Recommend",
                     decides=intent.decides(model),
+                    room=room(len(spec.models)),
                 )
             )
         return found
@@ -217,7 +222,7 @@ class Autoscaler:
         live = self._world.children.find(owner.namespace, Ref("Deployment", name))
         return live if live is None or "deletionTimestamp" not in live["metadata"] else None
 
-    def _decide(self, key: Key, told: Round) -> list[_Wanted]:
+    def _decide(self, key: Key, said: Round) -> list[_Wanted]:
         resource = self._world.resources.get(key)
         if resource is None:
             return []
@@ -233,10 +238,12 @@ class Autoscaler:
                 continue
             name = model.spec.name
             if name not in known:
-                known[name] = restored(_told(resource["status"], name), model.seed)
-            each = self._look_at(known[name], model, told, current, live)
+                was = told(resource["status"])
+                memory = was.memories.get(name, "")
+                known[name] = restored(was.models.get(name, {}), model.seed, memory)
+            each = self._look_at(known[name], model, said, current, live)
             if each is not None:
-                engines = told.engines.get(naming.fit(name), ())
+                engines = said.engines.get(naming.fit(name), ())
                 found.append(_Wanted(owner, model, known[name], live, current, each, engines))
         return found
 
@@ -283,30 +290,46 @@ class Autoscaler:
             )
         return arbitrate(tuple(demands), pool.gpus)
 
-    async def _carry_out(self, each: _Wanted, granted: int) -> None:
+    def _settle(self, each: _Wanted, granted: int) -> _Wanted:
+        """Return what is decided now that the GPUs are shared, and tell it."""
         decision, owner, name = each.decision, each.owner, each.model.spec.name
         if granted < decision.replicas:
             why = f"the pool has no more GPUs; {decision.replicas} are wanted"
             decision = replace(decision, replicas=granted, reason="Pool", message=why)
         key = Key(owner.namespace, owner.name)
         news = each.scaled.decided(decision, each.current, self._now())
-        if each.scaled.learnt(_clock()) or news:
+        learnt = each.scaled.learnt(_clock())
+        kept = each.scaled.keeps(_clock(), each.model.room, news=news)
+        if learnt or kept or news:
             self._changed(key)
         if news:
             self._hands.metrics.decided(decision.reason)
         self._hands.metrics.model((owner.namespace, owner.name, name), decision)
-        if each.model.recommends:
-            return
-        rival = replicas.other_scaler(each.live)
-        if rival is not None:
-            await self._warn(each, rival)
-            return
-        self._warned.pop(each.key, None)
-        if decision.replicas != each.current or not replicas.owned_by_autoscaler(each.live):
-            await self._write(each, decision)
+        return replace(each, decision=decision)
 
-    async def _write(self, each: _Wanted, decision: Decision) -> None:
-        owner, name = each.owner, each.model.spec.name
+    def _differs(self, each: _Wanted) -> bool:
+        """Whether anything is to be done: a number to set, or another autoscaler to warn of."""
+        if each.model.recommends:
+            return False
+        ours = replicas.owned_by_autoscaler(each.live)
+        return each.decision.replicas != each.current or not ours
+
+    async def _carry_out(self, each: _Wanted) -> None:
+        async with self._writing:
+            try:
+                rival = replicas.other_scaler(each.live)
+                if rival is not None:
+                    await self._warn(each, rival)
+                    return
+                self._warned.pop(each.key, None)
+                await self._write(each)
+            except NotLeading:
+                return  # whoever leads decides; we are about to be stopped
+            except KubeError as error:
+                log.warning("%s: %s; trying again", each.key, error)
+
+    async def _write(self, each: _Wanted) -> None:
+        decision, owner, name = each.decision, each.owner, each.model.spec.name
         target = Key(owner.namespace, naming.engine(owner.name, name))
         if decision.replicas < each.current:
             await self._mark(each)
@@ -345,14 +368,6 @@ class Autoscaler:
             "alone; set scaling.mode to External, or delete the other autoscaler."
         )
         await self._hands.recorder.record(each.owner, Event("Warning", "OtherScaler", message))
-
-
-def _told(status: Mapping[str, Any], model: str) -> Mapping[str, Any]:
-    for each in status.get("models") or ():
-        if each.get("name") == model:
-            found: Mapping[str, Any] = each.get("scaling") or {}
-            return found
-    return {}
 
 
 def _clock() -> float:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid_operator.control import observe, status
 from hybrid_operator.control.cache import family_of
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from hybrid_operator.api.resource import HybridInferenceSpec
     from hybrid_operator.control.cache import Children, Resources
+    from hybrid_operator.control.scaled import Told
     from hybrid_operator.core.state import Settings
     from hybrid_operator.kube.client import Kube
     from hybrid_operator.kube.events import Recorder
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+State = Literal["waiting", "failed", "current"]
+"""Of a resource: not judged yet since we lead, not brought to what it says, or as it should be."""
 _STATUS = Ref("HybridInference", "status")
 """Stands for the status among what may be contested."""
 RESYNC_SECONDS = 600.0
@@ -65,7 +69,7 @@ class World:
     scraper: Scraper
     settings: Settings
     nodes: Callable[[], Nodes] = Nodes
-    scaling: Callable[[Key], Mapping[str, Mapping[str, Any]] | None] = lambda _: None
+    scaling: Callable[[Key], Told | None] = lambda _: None
     """What autoscaling tells of a resource's models; None before it has looked."""
 
 
@@ -106,6 +110,17 @@ class Reconciler:
         self._now = now
         self._jitter = jitter
         self._memories: dict[Key, _Memory] = {}
+        self._states: dict[Key, State] = {}
+
+    def begin(self) -> None:
+        """Count every resource as waiting: we lead anew, and have looked at none."""
+        self._states.clear()
+
+    def states(self) -> Counter[State]:
+        """Return how many resources are in which state; those never looked at wait. Any thread."""
+        known = Counter(list(self._states.values()))
+        known["waiting"] += sum(1 for key in self._world.resources if key not in self._states)
+        return known
 
     async def reconcile(self, key: Key) -> Result:
         """Do what the resource of that name needs, and say how that went.
@@ -120,8 +135,11 @@ class Reconciler:
         except KubeError as error:
             log.warning("%s: %s; trying again", key, error)
             result = Result(failed=True)
-        outcome = "failed" if result.failed else "changed" if result.wrote else "unchanged"
-        self._hands.metrics.reconciled(outcome, _clock() - began)
+        self._hands.metrics.reconciled(_outcome(result), _clock() - began)
+        if self._world.resources.get(key) is None:
+            self._states.pop(key, None)
+        else:
+            self._states[key] = _state(result)
         return result
 
     async def _reconcile(self, key: Key) -> Result:
@@ -130,7 +148,7 @@ class Reconciler:
             self._memories.pop(key, None)
             return Result()
         if self._world.scraper.pending(key):
-            return Result()  # the scraper tells when it has asked them
+            return Result(waits=True)  # the scraper tells when it has asked them
         owner = observe.owner(resource)
         memory = self._remember(key, owner)
         seen = self._observe(key, owner, resource, memory)
@@ -320,6 +338,16 @@ class _Memory:
     contests: Contests[Ref]
     written: status.Written | None = None
     figures_at: float = -math.inf
+
+
+def _outcome(result: Result) -> str:
+    if result.waits:
+        return "waited"
+    return "failed" if result.failed else "changed" if result.wrote else "unchanged"
+
+
+def _state(result: Result) -> State:
+    return "waiting" if result.waits else "failed" if result.failed else "current"
 
 
 def _failed(failure: str) -> Event:

@@ -1,17 +1,18 @@
-"""What autoscaling remembers of one model, and how that stands in the status: pure."""
+"""What autoscaling remembers of a resource's models, and how that stands in the status: pure."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybrid_operator.core.scaling.capacity import Capacity, seeded
+from hybrid_operator.core.scaling.memory import Memory, pack, unpack
 from hybrid_operator.core.scaling.window import NOTHING_SEEN, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from hybrid_operator.core.scaling.types import Decision
@@ -22,6 +23,10 @@ TOLD_SECONDS = 60.0
 """A capacity is told anew at most this often."""
 MOVED = 0.05
 """Share by which a capacity must have moved to be told anew."""
+KEPT_SECONDS = 600.0
+"""The long memory is told with every decision, and else at most this often."""
+KEPT_CHARACTERS = 1536
+"""For the long memories of all models of a resource, as the CRD has it."""
 
 
 @dataclass(slots=True)
@@ -35,6 +40,9 @@ class Scaled:
     """The newest first."""
     told: Capacity | None = None
     told_at: float = -math.inf
+    kept: str = ""
+    """Its long memory, as told."""
+    kept_at: float = -math.inf
     looked: float | None = None
     """When it was last looked at, by the monotonic clock."""
 
@@ -61,6 +69,21 @@ class Scaled:
             self.told, self.told_at = known, clock
         return not same
 
+    def keeps(self, clock: float, room: int, *, news: bool) -> bool:
+        """Whether its long memory has changed since it was last told; then it is told.
+
+        Args:
+            clock: Seconds that only go forward.
+            room: Characters for it.
+            news: Whether a decision is told anyway.
+        """
+        age = clock - self.kept_at
+        if not news and (age < KEPT_SECONDS or self.window.quiet >= age):
+            return False
+        before, self.kept_at = self.kept, clock
+        self.kept = pack(Memory(self.window.levels, self.window.usd_per_work), room)
+        return self.kept != before
+
     def status(self) -> dict[str, Any] | None:
         """Return `status.models[].scaling`; None before anything was decided."""
         if self.decision is None:
@@ -75,9 +98,41 @@ class Scaled:
         }
 
 
-def restored(status: Mapping[str, Any], seed: Capacity) -> Scaled:
+class Told(NamedTuple):
+    """What autoscaling tells of a resource's models, by name."""
+
+    models: Mapping[str, Mapping[str, Any]]
+    """`status.models[].scaling`."""
+    memories: Mapping[str, str] = {}
+
+
+def room(models: int) -> int:
+    """Return the characters for the long memory of one of so many models."""
+    return KEPT_CHARACTERS // max(models, 1) - 1
+
+
+def kept(models: Sequence[str], memories: Mapping[str, str]) -> str:
+    """Return `status.scalingMemory` for these models, in the order of `status.models`."""
+    return ",".join(memories.get(name, "") for name in models).rstrip(",")
+
+
+def told(status: Mapping[str, Any]) -> Told:
+    """Return what a status tells."""
+    models = status.get("models") or ()
+    names = [str(each.get("name")) for each in models]
+    texts = str(status.get("scalingMemory") or "").split(",")
+    return Told(
+        {each["name"]: each["scaling"] for each in models if each.get("scaling")},
+        {name: text for name, text in zip(names, texts, strict=False) if text},
+    )
+
+
+def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Scaled:
     """Return what an earlier process of ours knew, as far as the status tells."""
     scaled = Scaled(seed)
+    known = unpack(memory)
+    scaled.window = replace(scaled.window, levels=known.levels, usd_per_work=known.usd_per_work)
+    scaled.kept = memory if known.levels.levels else ""
     prefill, decode = status.get("prefillTokensPerSecond"), status.get("decodeTokensPerSecond")
     if isinstance(prefill, int) and isinstance(decode, int) and prefill > 0 and decode > 0:
         learnt = seeded(prefill, decode)

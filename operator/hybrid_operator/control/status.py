@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hybrid_operator.control import scaled
 from hybrid_operator.core.naming import digest
 from hybrid_operator.core.objects.record import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from hybrid_operator.control.scaled import Told
 
 FIGURES = frozenset({"routing"})
 """Members of the status that are figures."""
@@ -115,17 +118,19 @@ def with_failure(
 def add_scaling(
     planned: dict[str, Any],
     live: Mapping[str, Any],
-    told: Mapping[str, Mapping[str, Any]] | None,
+    told: Told | None,
 ) -> None:
-    """Add what autoscaling tells to the models of `planned`; None: it tells what it told."""
-    if told is None:
-        models = live.get("models") or ()
-        told = {each["name"]: each["scaling"] for each in models if each.get("scaling")}
-    if told:
+    """Add what autoscaling tells to `planned`; None: it tells what it told."""
+    models, memories = told if told is not None else scaled.told(live)
+    if models:
         planned["models"] = [
-            each | {"scaling": told[each["name"]]} if each["name"] in told else each
+            each | {"scaling": models[each["name"]]} if each["name"] in models else each
             for each in planned.get("models") or ()
         ]
+    if memories:
+        names = [each["name"] for each in planned.get("models") or ()]
+        if text := scaled.kept(names, memories):
+            planned["scalingMemory"] = text
 
 
 def _without_figures(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Result:
     """Whether to try again, with backoff."""
     again: float | None = None
     """Seconds after which to look again although nothing changed."""
+    waits: bool = False
+    """Whether too little is known yet to judge by; nothing was done."""
 
 
 class Workers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -17,8 +18,9 @@ from prometheus_client import (
 from hybrid_operator.metrics.scaling import ScalingMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+STATES = ("waiting", "failed", "current")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -30,7 +32,7 @@ class OwnMetrics:
         ProcessCollector(registry=registry)
         self._reconciles = Counter(
             "hinf_operator_reconciles",
-            "Reconciliations by outcome: unchanged, changed or failed.",
+            "Reconciliations by outcome: unchanged, changed, failed, or waited for routers.",
             ("outcome",),
             registry=registry,
         )
@@ -51,6 +53,12 @@ class OwnMetrics:
             "Resources that wait for a reconciliation, those for a later time included.",
             registry=registry,
         )
+        self._resources = Gauge(
+            "hinf_operator_resources",
+            "Resources by state: waiting to be judged since we lead, failed, or current.",
+            ("state",),
+            registry=registry,
+        )
         self.scaling = ScalingMetrics(registry)
         self._leader = Gauge(
             "hinf_operator_leader", "1 while this process leads, else 0.", registry=registry
@@ -61,13 +69,20 @@ class OwnMetrics:
         self._writes.labels(kind, verb).inc()
 
     def reconciled(self, outcome: str, seconds: float) -> None:
-        """Count a reconciliation; `outcome` is unchanged, changed or failed."""
+        """Count a reconciliation; `outcome` is unchanged, changed, failed or waited."""
         self._reconciles.labels(outcome).inc()
         self._seconds.observe(seconds)
 
-    def follow(self, depth: Callable[[], float], leading: Callable[[], bool]) -> None:
+    def follow(
+        self,
+        depth: Callable[[], float],
+        leading: Callable[[], bool],
+        states: Callable[[], Mapping[str, int]],
+    ) -> None:
         """Ask these whenever the metrics are read."""
         self._leading = leading
+        for state in STATES:
+            self._resources.labels(state).set_function(partial(_count, states, state))
         self._depth.set_function(depth)
         self._leader.set_function(leading)
 
@@ -93,3 +108,7 @@ class OwnMetrics:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+def _count(states: Callable[[], Mapping[str, int]], state: str) -> float:
+    return states().get(state, 0)

@@ -31,11 +31,14 @@ ITL = (
     "vllm:time_per_output_token_seconds_bucket",
 )
 
+_BUCKETS = frozenset({TTFT, *ITL})
 _READ = frozenset(
     {PROMPT, BY_SOURCE, *CACHED, GENERATED, RUNNING, WAITING, WAITING_BY_REASON, *KV_USAGE}
     | {PREEMPTIONS, TTFT, *ITL}
 )
 _LINE = re.compile(r"(vllm:\w+)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
+_BUCKET = re.compile(r'vllm:\w+\{(?:.*,)?le="([^"]+)"[^}]*\} (\S+)')
+"""A bucket as vLLM writes it: most of what is read of a page."""
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 MAX_LINES = 100_000
 
@@ -83,8 +86,12 @@ def parse(pod: str, text: str) -> EngineReading:
     for number, line in enumerate(text.split("\n")):
         if number > MAX_LINES:
             raise EngineError(f"engine {pod}: its metrics have more than {MAX_LINES} lines")
-        if line.startswith("vllm:") and _name(line) in _READ:
-            _take(pod, sums, line)
+        if line.startswith("vllm:") and (name := _name(line)) in _READ:
+            found = _BUCKET.fullmatch(line) if name in _BUCKETS else None
+            if found is None:
+                _take(pod, sums, line)
+            else:
+                _add(sums, name, _bound(pod, name, found[1]), _number(pod, name, found[2]))
     values = sums.values
     for name in (PROMPT, GENERATED):
         if name not in values:
@@ -121,13 +128,27 @@ def _take(pod: str, sums: _Sums, line: str) -> None:
     elif name == WAITING_BY_REASON:
         mine = value if labels.get("reason") == "capacity" else 0.0
         sums.capacity = (sums.capacity or 0.0) + mine
-    elif name == TTFT or name in ITL:
-        bound = float(labels.get("le", "inf"))
-        sums.buckets[name][bound] = sums.buckets[name].get(bound, 0.0) + value
+    elif name in _BUCKETS:
+        _add(sums, name, _bound(pod, name, labels.get("le", "")), value)
     elif name in KV_USAGE:
         sums.values[name] = max(sums.values[name], value)
     else:
         sums.values[name] += value
+
+
+def _add(sums: _Sums, name: str, bound: float, value: float) -> None:
+    buckets = sums.buckets[name]
+    buckets[bound] = buckets.get(bound, 0.0) + value
+
+
+def _bound(pod: str, name: str, text: str) -> float:
+    try:
+        bound = float(text)
+    except ValueError:
+        bound = math.nan
+    if math.isnan(bound):
+        raise EngineError(f"engine {pod}: {name} has a bucket up to {text[:20]!r}")
+    return bound
 
 
 def _number(pod: str, name: str, text: str) -> float:

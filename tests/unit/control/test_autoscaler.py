@@ -13,10 +13,12 @@ import pytest
 from hybrid_operator.control import autoscaler
 from hybrid_operator.control.autoscaler import Autoscaler
 from hybrid_operator.control.cache import Children, Resources
+from hybrid_operator.control.status import add_scaling
 from hybrid_operator.core import naming
 from hybrid_operator.core.state import Event, Owner, Pool, Settings, Share
 from hybrid_operator.kube.errors import Unavailable
 from hybrid_operator.kube.kinds import CHILDREN, POD, Key
+from hybrid_operator.kube.writer import NotLeading
 from hybrid_operator.metrics.fetch import FetchError
 from hybrid_operator.metrics.gather import Gatherer
 from hybrid_operator.metrics.own import OwnMetrics
@@ -50,7 +52,10 @@ class Cluster:
         self.generated = dict.fromkeys(("e1", "e2", "e3", "e4"), 0.0)
         self.diverted = 0.0
         self.hung: set[str] = set()
+        self.pages: dict[str, str] = {}
+        """What pods say instead."""
         self.status: dict[str, Any] = {}
+        self.ahead = timedelta()
         self.annotations: dict[str, str] = {}
         self.spec = {"models": [model(scaling)]} | spec
         self.resources = Resources(lambda _: None)
@@ -66,9 +71,11 @@ class Cluster:
             Gatherer(self.fetch),
         )
         hands = autoscaler.Hands(self, self, OwnMetrics().scaling)  # type: ignore[arg-type]
-        self.scaler = Autoscaler(
-            world, hands, self.news.append, lambda: START + timedelta(seconds=virtual_time.now())
-        )
+        self.scaler = Autoscaler(world, hands, self.news.append, self.now)
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return START + timedelta(seconds=virtual_time.now()) + self.ahead
 
     def show(self) -> None:
         self.version += 1
@@ -117,20 +124,24 @@ class Cluster:
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
         }
 
-    async def look(self, times: int = 1, work: float = 0.0, diverted: float = 0.0) -> None:
-        """Let 3 s pass and look, so often; each replica does `work` of a CPU's capacity."""
+    async def look(
+        self, times: int = 1, work: float = 0.0, diverted: float = 0.0, step: float = 3
+    ) -> None:
+        """Let `step` seconds pass and look, so often; replicas do `work` of a CPU's capacity."""
         for _ in range(times):
             for name in self.generated:
-                self.generated[name] += work * 60 * 3
-            self.diverted += diverted * 60 * 3
+                self.generated[name] += work * 60 * step
+            self.diverted += diverted * 60 * step
             self.show()
-            await asyncio.sleep(3)
+            await asyncio.sleep(step)
             await self.scaler.look()
 
     async def fetch(self, pod: Mapping[str, Any]) -> str:
         name = pod["metadata"]["name"]
         if name in self.hung:
             raise FetchError("no answer within 2 s")
+        if name in self.pages:
+            return self.pages[name]
         if name == "r":
             head = 'backend="local/m",reason="local-unavailable"'
             return (
@@ -197,8 +208,8 @@ def test_load_adds_replicas_with_an_event_and_a_line_in_the_status():
         assert cluster.events[0].reason in ("ScaledDemand", "ScaledPanic")
         told = cluster.scaler.status(KEY)
         assert told
-        assert told["m"]["recommended"] == cluster.replicas
-        assert told["m"]["decisions"][-1].startswith("2026-01-01T00:01Z 1>2 ")
+        assert told.models["m"]["recommended"] == cluster.replicas
+        assert told.models["m"]["decisions"][-1].startswith("2026-01-01T00:01Z 1>2 ")
 
     virtual_time.run(play())
 
@@ -235,7 +246,70 @@ def test_a_hung_engine_takes_no_replica_away():
         assert cluster.log == ["scale 3"]
         told = cluster.scaler.status(KEY)
         assert told
-        assert told["m"]["reason"] == "NoMetrics"
+        assert told.models["m"]["reason"] == "NoMetrics"
+
+    virtual_time.run(play())
+
+
+LEAST_PAGE = "vllm:prompt_tokens_total 0\nvllm:generation_tokens_total 0\n"
+BAD_PAGES = [
+    pytest.param("e2", "", id="an engine that says nothing"),
+    pytest.param("e2", "<html>502</html>", id="an engine behind a broken proxy"),
+    pytest.param("e2", LEAST_PAGE + "vllm:num_requests_running NaN\n", id="an engine with NaN"),
+    pytest.param("e2", LEAST_PAGE + "vllm:num_requests_waiting -1\n", id="fewer than none wait"),
+    pytest.param("e2", LEAST_PAGE + "vllm:num_requests_running", id="an engine's page cut short"),
+    pytest.param("e2", LEAST_PAGE + "x 1\n" * 100_001, id="an engine's page without end"),
+    pytest.param("r", "hinf_router_requests_waiting{", id="a router's page cut short"),
+    pytest.param("r", 'hinf_router_requests_waiting{backend="local/m"} NaN\n', id="router's NaN"),
+    pytest.param("r", "hinf_router_requests_waiting 1\n", id="a router that names no backend"),
+    pytest.param(
+        "r",
+        'hinf_router_diverted_requests_total{backend="local/m",reason="x"} +Inf\n',
+        id="a router that diverted infinitely many",
+    ),
+]
+
+
+@pytest.mark.parametrize(("pod", "page"), BAD_PAGES)
+def test_a_page_that_makes_no_sense_takes_no_replica_away(pod: str, page: str):
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=3)
+        await cluster.look(3)
+        cluster.pages = {pod: page}
+        await cluster.look(14, step=30)
+        assert cluster.log == ["scale 3"]
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert told.models["m"]["reason"] == "NoMetrics"
+        cluster.pages = {}
+        await cluster.look(14, step=30)
+        assert cluster.replicas < 3
+
+    virtual_time.run(play())
+
+
+def test_pages_of_10_000_lines_and_counters_that_go_back_are_no_reason_to_hold():
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=3)
+        long = LEAST_PAGE + 'vllm:request_success_total{reason="stop"} 1\n' * 10_000
+        for look in range(14):
+            again = LEAST_PAGE.replace("tokens_total 0", f"tokens_total {100 - look % 3}")
+            cluster.pages = {"e1": long, "e2": again}
+            await cluster.look(step=30)
+        assert cluster.replicas < 3
+
+    virtual_time.run(play())
+
+
+def test_a_clock_that_jumps_scales_nothing():
+    async def play():
+        cluster = Cluster({"max": 4, "idleAfter": "10m"}, replicas=2)
+        await cluster.look(20, work=0.8)
+        before = list(cluster.log)
+        for hours in (24 * 400, -24 * 400, 5, 0):
+            cluster.ahead = timedelta(hours=hours)
+            await cluster.look(5, work=0.8)
+        assert cluster.log == before
 
     virtual_time.run(play())
 
@@ -247,7 +321,7 @@ def test_recommending_writes_nothing():
         told = cluster.scaler.status(KEY)
         assert cluster.log == []
         assert told
-        assert told["m"]["recommended"] > 1
+        assert told.models["m"]["recommended"] > 1
 
     virtual_time.run(play())
 
@@ -306,6 +380,16 @@ def test_an_api_server_that_is_away_costs_nothing_but_time():
     virtual_time.run(play())
 
 
+def test_an_operator_that_does_not_lead_any_more_stops_in_the_middle_of_a_look():
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=2)
+        cluster.refuse = NotLeading()
+        await cluster.look(3, work=0.8)
+        assert (cluster.log, cluster.events) == ([], [])
+
+    virtual_time.run(play())
+
+
 def test_the_pool_bounds_what_models_get():
     async def play():
         cluster = Cluster({})
@@ -317,7 +401,7 @@ def test_the_pool_bounds_what_models_get():
         assert cluster.replicas == 2
         told = cluster.scaler.status(KEY)
         assert told
-        assert told["m"]["reason"] == "Pool"
+        assert told.models["m"]["reason"] == "Pool"
 
     virtual_time.run(play())
 
@@ -340,13 +424,62 @@ def test_capacity_and_decisions_outlive_the_process():
         await cluster.look(3, work=0.1)
         told = cluster.scaler.status(KEY)
         assert told
-        assert json.loads(json.dumps(told["m"])) == {
+        assert json.loads(json.dumps(told.models["m"])) == {
             "recommended": 1,
             "reason": "Demand",
             "prefillTokensPerSecond": 321,
             "decodeTokensPerSecond": 45,
             "decisions": ["2025-12-31T23:00Z 2>1 Demand"],
         }
+
+    virtual_time.run(play())
+
+
+PRICED: dict[str, Any] = {
+    "models": [
+        model({"min": 0, "max": 4}, accelerator={"type": "a10g"}, cost={"gpuHourUSD": "1.00"})
+    ],
+    "providers": [
+        {
+            "name": "openai",
+            "apiKey": {"secretKeyRef": {"name": "openai", "key": "api-key"}},
+            "models": [{"name": "gpt-4o", "prices": {"inputUSD": "2.50", "outputUSD": "90.00"}}],
+        }
+    ],
+}
+
+
+def test_the_long_memory_outlives_the_process_and_is_told_every_ten_minutes_at_most():
+    """Peaks that a dear API would answer keep replicas, however short ago the operator started."""
+
+    def written(cluster: Cluster) -> dict[str, Any]:
+        """Write the status as the reconciler does."""
+        planned: dict[str, Any] = {"models": [{"name": "m"}]}
+        add_scaling(planned, cluster.status, cluster.scaler.status(KEY))
+        return planned
+
+    async def play():
+        cluster = Cluster({}, replicas=0)
+        cluster.spec = PRICED
+        texts: list[str] = []
+        for _ in range(8):
+            await cluster.look(4, diverted=60, step=15)
+            cluster.status = written(cluster)
+            await cluster.look(36, step=15)
+            cluster.status = written(cluster)
+            texts.append(cluster.status["scalingMemory"])
+        assert cluster.replicas > 0
+        assert len(texts[-1]) <= 1536
+        decided = len(cluster.log)
+        assert len(set(texts)) <= decided + 8
+        stands = cluster.replicas
+        cluster.start()
+        await cluster.look(36, step=15)
+        assert cluster.replicas == stands
+        cluster.status = {}
+        cluster.start()
+        await cluster.look(80, step=15)
+        assert cluster.replicas < stands
 
     virtual_time.run(play())
 
@@ -359,6 +492,6 @@ def test_a_status_that_tells_nothing_starts_from_the_planner(status):
         await cluster.look(3)
         told = cluster.scaler.status(KEY)
         assert told
-        assert told["m"]["prefillTokensPerSecond"] == 500
+        assert told.models["m"]["prefillTokensPerSecond"] == 500
 
     virtual_time.run(play())

@@ -185,7 +185,7 @@ def test_a_resource_on_its_way_out_is_left_alone():
 def test_a_resource_whose_routers_have_not_been_asked_yet_waits_for_their_word():
     world = Cluster(lambda _: Plan(apply=(service("x"),), status=STATUS))
     world.unasked = True
-    assert world.run() == Result()
+    assert world.run() == Result(waits=True)
     assert world.log == []
 
 

@@ -9,6 +9,7 @@ from hybrid_operator.metrics import diverted
 from hybrid_operator.metrics.diverted import NOTHING, Flow, Past
 from hybrid_operator.metrics.load import Price, Seen, load
 from hybrid_operator.metrics.vllm import (
+    TTFT,
     EngineError,
     EngineReading,
     increase,
@@ -82,6 +83,10 @@ BAD = [
     pytest.param(LEAST + "vllm:num_requests_running -1\n", "running is -1", id="fewer than none"),
     pytest.param(LEAST + "vllm:num_requests_running +Inf\n", "is +Inf", id="infinitely many"),
     pytest.param(LEAST + "vllm:num_requests_running\n", "is not a sample", id="a line cut short"),
+    pytest.param(LEAST + f'{TTFT}{{le="x"}} 1\n', "bucket up to 'x'", id="a bound that is none"),
+    pytest.param(LEAST + f'{TTFT}{{le="NaN"}} 1\n', "up to 'NaN'", id="a bound that is no number"),
+    pytest.param(LEAST + f"{TTFT} 1\n", "bucket up to ''", id="a bucket without a bound"),
+    pytest.param(LEAST + f'{TTFT}{{le="1"}} -1\n', "bucket is -1", id="a bucket below zero"),
     pytest.param(LEAST + "x\n" * 100_001, "more than 100000 lines", id="a page without end"),
 ]
 
