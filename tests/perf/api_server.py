@@ -38,10 +38,15 @@ class ApiServer:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="hinf-bench-"))
         self._token = secrets.token_hex(16)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._by_name: dict[str, subprocess.Popen[bytes]] = {}
         self.port = free_port()
         self.kubeconfig = self._folder / "kubeconfig"
         self.audit_log = self._folder / "audit.log"
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by program."""
+        return {name: process.pid for name, process in self._by_name.items()}
 
     @property
     def url(self) -> str:
@@ -62,9 +67,10 @@ class ApiServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in reversed(self._processes):
+        processes = [*reversed(self._by_name.values())]
+        for process in processes:
             process.terminate()
-        for process in reversed(self._processes):
+        for process in processes:
             process.wait(30)
         shutil.rmtree(self._folder)
 
@@ -111,7 +117,7 @@ class ApiServer:
 
     def _run(self, name: str, command: Sequence[str]) -> None:
         with (self._folder / f"{name}.log").open("wb") as log:
-            self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+            self._by_name[name] = subprocess.Popen(command, stdout=log, stderr=log)
 
     def _wait(self, http: httpx.Client) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -121,7 +127,7 @@ class ApiServer:
                     return
             except httpx.TransportError:
                 pass
-            dead = [process for process in self._processes if process.poll() is not None]
+            dead = [process for process in self._by_name.values() if process.poll() is not None]
             if dead or time.monotonic() > deadline:
                 tail = (self._folder / "kube-apiserver.log").read_text()[-2000:]
                 raise RuntimeError(f"the API server does not come up:\n{tail}")
@@ -166,6 +172,8 @@ class ApiServer:
             "endpoint-reconciler-type": "none",
             "audit-policy-file": str(self._folder / "audit.yaml"),
             "audit-log-path": str(self.audit_log),
+            "max-requests-inflight": "4000",
+            "max-mutating-requests-inflight": "2000",
         }
         return ["kube-apiserver", *(f"--{name}={value}" for name, value in flags.items())]
 

@@ -2,9 +2,14 @@
 
     python -m tests.perf.bench_operator [--resources N] [--changes N] [--quiet SECONDS]
 
-A real API server and etcd, a real operator process, N resources with two models, a provider and two
-routers each. `tests.perf.fleet` stands in for kubelets and controllers, so nothing but the operator
-is measured; all of it shares this machine's cores.
+A real API server and etcd with their limits raised, a real operator process, N resources with two
+models that scale, a provider and two routers each. `tests.perf.fleet` stands in for kubelets and
+controllers, engines and routers; all of it shares this machine's cores, and who takes how much of
+them is shown.
+
+A restart is over when the operator has judged every resource by all that it must know, its routers'
+own reports included, has found nothing to write, and every status is of its resource's generation
+with all conditions as they should be.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import platform
 import re
@@ -59,15 +65,23 @@ class Figures:
     creation_s: float = 0.0
     creation_cpu_s: float = 0.0
     creation_writes: int = 0
+    creation_cpu_shares: dict[str, float] = field(default_factory=dict)
     restart_leading_s: float = 0.0
-    restart_looked_at_all_s: float = 0.0
+    restart_proved_s: float = 0.0
+    restart_cpu_shares: dict[str, float] = field(default_factory=dict)
     restart_cpu_s: float = 0.0
     restart_writes: int = 0
     restart_written: dict[str, int] = field(default_factory=dict)
     steady_s: float = 0.0
     steady_writes: int = 0
     steady_cpu_percent: float = 0.0
+    steady_cpu_shares: dict[str, float] = field(default_factory=dict)
     steady_scrapes_per_s: float = 0.0
+    engine_scrapes_per_s: float = 0.0
+    engines: int = 0
+    looks: int = 0
+    look_mean_s: float = 0.0
+    look_most_s: float = 0.0
     rss_mb: float = 0.0
     peak_rss_mb: float = 0.0
     reaction_p50_s: float = 0.0
@@ -75,6 +89,7 @@ class Figures:
     reaction_max_s: float = 0.0
     changes: int = 0
     machine: str = ""
+    load_average: str = ""
 
 
 class OperatorProcess:
@@ -103,21 +118,24 @@ class OperatorProcess:
         return b"leading as" in self._log.read_bytes()[self._skip :]
 
     @property
-    def reconciles(self) -> int:
-        """How many reconciliations it has done."""
+    def current(self) -> int:
+        """How many resources it has judged, since it leads, and found or made as they should be."""
+        return int(self.metric('hinf_operator_resources{state="current"}'))
+
+    def metric(self, name: str) -> float:
+        """Return one of its own metrics; 0 while there is none."""
         try:
             with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
                 text = answer.read().decode()
         except OSError:
-            return 0
-        counts = re.findall(r"^hinf_operator_reconciles_total\{.*\} (\S+)$", text, re.MULTILINE)
-        return int(sum(map(float, counts)))
+            return 0.0
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
     @property
     def cpu(self) -> float:
         """CPU time so far, in seconds."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return _cpu(self.process.pid)
 
     def memory(self, name: str) -> float:
         """Return VmRSS or VmHWM in MB."""
@@ -129,6 +147,41 @@ class OperatorProcess:
         """End it in order."""
         self.process.terminate()
         self.process.wait(30)
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """What the autoscaling loop has counted."""
+
+    count: int
+    seconds: float
+    buckets: tuple[float, ...]
+
+    BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+    @classmethod
+    def of(cls, operator: OperatorProcess) -> _Looks:
+        name = "hinf_operator_scaling_look_duration_seconds"
+        return cls(
+            int(operator.metric(f"{name}_count")),
+            operator.metric(f"{name}_sum"),
+            tuple(operator.metric(f'{name}_bucket{{le="{bound}"}}') for bound in cls.BOUNDS),
+        )
+
+    def __sub__(self, before: _Looks) -> _Looks:
+        buckets = tuple(a - b for a, b in zip(self.buckets, before.buckets, strict=True))
+        return _Looks(self.count - before.count, self.seconds - before.seconds, buckets)
+
+    @property
+    def most(self) -> float:
+        """The bound that all of them stay below, in seconds; infinite where none does."""
+        met = (b for b, n in zip(self.BOUNDS, self.buckets, strict=True) if n >= self.count)
+        return next(met, math.inf)
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Bench:
@@ -167,6 +220,7 @@ class Bench:
 
     async def _create(self, operator: OperatorProcess) -> None:
         count, began, mark = self._options.resources, time.monotonic(), self._server.mark()
+        used = self._used(operator)
         slots = asyncio.Semaphore(CREATING)
 
         async def create(number: int) -> None:
@@ -187,32 +241,43 @@ class Bench:
         figures = self.figures
         figures.creation_s = time.monotonic() - began
         figures.creation_cpu_s = operator.cpu
+        figures.creation_cpu_shares = self._shares(used, operator, figures.creation_s)
         figures.creation_writes = len(self._server.writes(mark))
 
     async def _steady(self, operator: OperatorProcess) -> None:
         _say(f"{self._options.quiet:g} s in which nothing changes")
         await asyncio.sleep(5)
         figures, mark, cpu = self.figures, self._server.mark(), operator.cpu
-        scrapes, began = self._fleet.scrapes, time.monotonic()
+        fleet_, began, used = self._fleet, time.monotonic(), self._used(operator)
+        scrapes, engines, looks = fleet_.scrapes, fleet_.engine_scrapes, _Looks.of(operator)
         await asyncio.sleep(self._options.quiet)
-        figures.steady_s = time.monotonic() - began
+        seconds = figures.steady_s = time.monotonic() - began
         figures.steady_writes = len(self._server.writes(mark))
-        figures.steady_cpu_percent = 100 * (operator.cpu - cpu) / figures.steady_s
-        figures.steady_scrapes_per_s = (self._fleet.scrapes - scrapes) / figures.steady_s
+        figures.steady_cpu_percent = 100 * (operator.cpu - cpu) / seconds
+        figures.steady_cpu_shares = self._shares(used, operator, seconds)
+        figures.steady_scrapes_per_s = (fleet_.scrapes - scrapes) / seconds
+        figures.engine_scrapes_per_s = (fleet_.engine_scrapes - engines) / seconds
+        figures.engines = 2 * self._options.resources
+        looks = _Looks.of(operator) - looks
+        figures.looks, figures.look_most_s = looks.count, looks.most
+        figures.look_mean_s = looks.seconds / max(looks.count, 1)
+        figures.load_average = " ".join(f"{each:.1f}" for each in os.getloadavg())
 
     async def _restart(self, operator: OperatorProcess) -> None:
         count, figures, mark = self._options.resources, self.figures, self._server.mark()
+        used = self._used(operator)
         await _until(lambda: operator.leading, "the operator leads again")
         figures.restart_leading_s = time.monotonic() - operator.started
         await _until(
-            lambda: operator.reconciles >= count,
-            "every resource is looked at again",
-            lambda: f"{operator.reconciles} of {count} were looked at",
+            lambda: operator.current == count == len(self._good),
+            "every status is proved current",
+            lambda: f"{operator.current} of {count} are proved, {len(self._good)} are good",
         )
-        figures.restart_looked_at_all_s = time.monotonic() - operator.started
+        figures.restart_proved_s = time.monotonic() - operator.started
         figures.restart_cpu_s = operator.cpu
+        figures.restart_cpu_shares = self._shares(used, operator, figures.restart_proved_s)
         await asyncio.sleep(AFTER_RESTART_SECONDS)
-        await _until(lambda: len(self._good) == count, "all conditions are true again")
+        assert operator.current == count == len(self._good), "what was current is no more"
         writes = Counter(" ".join(each) for each in self._server.writes(mark))
         figures.restart_writes, figures.restart_written = writes.total(), dict(writes)
 
@@ -241,6 +306,18 @@ class Bench:
         figures.reaction_p50_s = statistics.median(times)
         figures.reaction_p99_s = sorted(times)[max(0, round(len(times) * 0.99) - 1)]
         figures.reaction_max_s = max(times)
+
+    def _used(self, operator: OperatorProcess) -> dict[str, float]:
+        """Return the CPU time of every process so far, in seconds."""
+        mine = {"operator": operator.cpu, "bench": time.process_time()}
+        return mine | {name: _cpu(pid) for name, pid in self._server.pids.items()}
+
+    def _shares(
+        self, before: dict[str, float], operator: OperatorProcess, seconds: float
+    ) -> dict[str, float]:
+        """Return what each process took since then, in percent of one core."""
+        now = self._used(operator)
+        return {name: round(100 * (now[name] - before[name]) / seconds, 1) for name in now}
 
     def _seen(self, kind: Kind, obj: dict[str, Any]) -> None:
         if kind is RESOURCE:
@@ -291,13 +368,19 @@ ROWS = (
     ("first creation until all conditions are true", "creation_s", "{:.1f} s", ""),
     ("- operator's CPU time", "creation_cpu_s", "{:.1f} s", ""),
     ("- operator's writes", "creation_writes", "{:d}", ""),
-    ("restart until every resource was looked at", "restart_looked_at_all_s", "{:.1f} s", "60 s"),
+    ("- share of a core by process", "creation_cpu_shares", "{}", ""),
+    ("restart until every status is proved current", "restart_proved_s", "{:.1f} s", "60 s"),
     ("- of it until it leads", "restart_leading_s", "{:.1f} s", ""),
     ("- operator's CPU time", "restart_cpu_s", "{:.1f} s", ""),
+    ("- share of a core by process", "restart_cpu_shares", "{}", ""),
     ("- operator's writes, 30 s more included", "restart_writes", "{:d}", "0"),
     ("steady state: writes", "steady_writes", "{:d}", "0"),
-    ("- CPU", "steady_cpu_percent", "{:.1f} %", ""),
+    ("- share of a core by process", "steady_cpu_shares", "{}", ""),
     ("- scrapes of routers", "steady_scrapes_per_s", "{:.0f}/s", ""),
+    ("- scrapes of engines", "engine_scrapes_per_s", "{:.0f}/s", ""),
+    ("scaling loop: engines asked in each look", "engines", "{:d}", ""),
+    ("- duration of a look, mean", "look_mean_s", "{:.2f} s", "5 s"),
+    ("- all of them below", "look_most_s", "{:g} s", "5 s"),
     ("RSS at the end", "rss_mb", "{:.0f} MB", "250 MB"),
     ("RSS at most", "peak_rss_mb", "{:.0f} MB", ""),
     ("spec change to the child's change, p50", "reaction_p50_s", "{:.3f} s", ""),
@@ -306,11 +389,20 @@ ROWS = (
 )
 
 
+def _shown(value: object) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {share:.0f} %" for name, share in value.items())
+    return value
+
+
 def table(figures: Figures) -> str:
     """Return the figures as a Markdown table."""
     values = asdict(figures)
-    lines = [f"Machine: {figures.machine}.", "", "| what | measured | aim |", "|---|---|---|"]
-    lines += [f"| {what} | {form.format(values[key])} | {aim} |" for what, key, form, aim in ROWS]
+    head = f"Machine: {figures.machine}; load average (1, 5, 15 min) {figures.load_average}."
+    lines = [head, "", "| what | measured | aim |", "|---|---|---|"]
+    lines += [
+        f"| {what} | {form.format(_shown(values[key]))} | {aim} |" for what, key, form, aim in ROWS
+    ]
     return "\n".join(lines) + "\n"
 
 

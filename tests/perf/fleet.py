@@ -1,7 +1,8 @@
-"""What stands in for kubelets and controllers: Deployments get ready, and routers answer scrapes.
+"""What stands in for kubelets and controllers: Deployments get ready, and pods answer scrapes.
 
-Every pod of a router has a loopback address of its own (127.0.0.0/8), by which one server on all
-addresses knows which resource's table to speak of.
+Pods of kwok would not do: nothing answers at their addresses, and without an answer of its routers
+a resource never gets ready. Here every pod has a loopback address of its own (127.0.0.0/8), by
+which one server on all addresses knows whose metrics to tell.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from hybrid_operator.kube.errors import AlreadyExists, Conflict, NotFound, Unava
 from hybrid_operator.kube.kinds import CHILDREN, POD, RESOURCE, Key, key_of
 from hybrid_operator.kube.watch import Follower
 from hybrid_router.table import content_hash
+from tests.perf import pages
+from tests.perf.pages import EnginePage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,12 +31,6 @@ T = TypeVar("T")
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 WORKERS = 16
-PADDING = "".join(
-    f'hinf_router_request_duration_seconds_bucket{{surface="chat",source="{source}",le="{le}"}} 0\n'
-    for source in ("local", "api", "refuse", "none")
-    for le in range(40)
-)
-"""A router's /metrics is mostly histograms."""
 
 
 @dataclass
@@ -47,8 +44,12 @@ class Fleet:
     """Told of every resource and of every table that arrives."""
     hashes: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
-    """Which resource answers at an address."""
+    """Of which resource a router answers at an address; at all others, engines do."""
     scrapes: int = 0
+    """Of routers."""
+    engine_scrapes: int = 0
+    _engine_page: EnginePage = field(default_factory=EnginePage)
+    _pods_made: int = 0
     _todo: asyncio.Queue[Object] = field(default_factory=asyncio.Queue)
 
     async def run(self) -> None:
@@ -86,15 +87,13 @@ class Fleet:
         del kind, obj
 
     def metrics(self, address: str) -> bytes:
-        """Return what the router at an address says."""
+        """Return what the router or the engine at an address says."""
+        name = self.addresses.get(address)
+        if name is None:
+            self.engine_scrapes += 1
+            return self._engine_page()
         self.scrapes += 1
-        name = self.addresses.get(address, "")
-        lines = [f'hinf_router_table_info{{hash="{self.hashes.get(name)}",generation="1"}} 1\n']
-        for backend in ("local/model-a", "local/model-b", "api/openai"):
-            lines.append(f'hinf_router_backend_up{{backend="{backend}"}} 1\n')
-            lines.append(f'hinf_router_backend_replicas{{backend="{backend}"}} 1\n')
-            lines.append(f'hinf_router_secret_missing{{backend="{backend}"}} 0\n')
-        return ("".join(lines) + PADDING).encode()
+        return pages.router(self.hashes.get(name))
 
     async def _work(self) -> None:
         while True:
@@ -116,7 +115,7 @@ class Fleet:
         template, name = deployment["spec"]["template"], deployment["metadata"]["name"]
         labels = template["metadata"]["labels"]
         for number in range(deployment["spec"]["replicas"]):
-            address = self._address(labels) if labels[COMPONENT] == "router" else "127.0.0.2"
+            address = self._address(labels)
             container = {
                 "name": labels[COMPONENT],
                 "image": "bench",
@@ -142,9 +141,11 @@ class Fleet:
             await self._status(POD, made, status)
 
     def _address(self, labels: Mapping[str, str]) -> str:
-        count = len(self.addresses)
+        self._pods_made += 1
+        count = self._pods_made
         address = f"127.{16 + (count >> 16)}.{count >> 8 & 255}.{count & 255}"
-        self.addresses[address] = labels[INSTANCE]
+        if labels[COMPONENT] == "router":
+            self.addresses[address] = labels[INSTANCE]
         return address
 
     async def _status(self, kind: Kind, obj: Object, status: Object) -> None:
@@ -187,9 +188,10 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
 
 
 def resource(number: int, threshold: str = "0.85") -> Object:
-    """Return one of the bench's resources: two models, a provider and two routers."""
+    """Return one of the bench's resources: two models that scale, a provider, two routers."""
     models = [
         {"name": name, "catalog": "llama-3-8b", "accelerator": {"type": "a10g"}}
+        | {"scaling": {"max": 4}}
         for name in ("model-a", "model-b")
     ]
     provider = {
