@@ -18,6 +18,7 @@ from hybrid_operator.control.autoscaler import Autoscaler
 from hybrid_operator.control.cache import Children, Resources
 from hybrid_operator.control.leader import Elector
 from hybrid_operator.control.nodes import NodeLook
+from hybrid_operator.control.quotas import QuotaLook
 from hybrid_operator.control.reconcile import Hands, Reconciler, World
 from hybrid_operator.control.workers import Result, Workers
 from hybrid_operator.core.naming import MANAGER
@@ -90,7 +91,13 @@ class Operator:
         self._scraper = Scraper(self._resources, self._children, fetch, self._workers.add, _now)
         self._nodes = NodeLook(kube, self._children, self._all)
         self._autoscaler = Autoscaler(
-            autoscaler.World(self._resources, self._children, settings.platform, Gatherer(fetch)),
+            autoscaler.World(
+                self._resources,
+                self._children,
+                settings.platform,
+                Gatherer(fetch),
+                QuotaLook(kube, settings.namespaces),
+            ),
             autoscaler.Hands(writer, Recorder(writer, _now, NAME), self._metrics.scaling),
             self._workers.add,
             _now,

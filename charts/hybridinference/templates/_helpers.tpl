@@ -72,6 +72,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
+# How many GPUs a namespace may have, which autoscaling keeps to.
+- apiGroups: [""]
+  resources: [resourcequotas]
+  verbs: [list]
 # A router's Role lets it read its RouteTable and its backends' addresses. Kubernetes lets nobody grant
 # what they may not do themselves: the verbs on configmaps above and on endpointslices below cover it.
 - apiGroups: [rbac.authorization.k8s.io]

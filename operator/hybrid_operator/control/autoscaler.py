@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.control import observe
 from hybrid_operator.control.cache import family_of
+from hybrid_operator.control.quotas import unbounded
 from hybrid_operator.control.scaled import Scaled, Told, restored, room, told
+from hybrid_operator.control.sharing import Claim, bounds, demands
 from hybrid_operator.core import naming, replicas
-from hybrid_operator.core.engine import intent as engine_intent
 from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.engine.fit import fit
 from hybrid_operator.core.plan import PAUSED
 from hybrid_operator.core.scaling import intent
-from hybrid_operator.core.scaling.arbitrate import Demand, arbitrate
+from hybrid_operator.core.scaling.arbitrate import arbitrate
 from hybrid_operator.core.scaling.policy import decide
 from hybrid_operator.core.scaling.window import observe as take
 from hybrid_operator.core.scaling.window import remember
@@ -34,12 +35,13 @@ from hybrid_operator.metrics.diverted import NOTHING
 from hybrid_operator.metrics.load import Price, Seen, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.control.cache import Children, Resources
     from hybrid_operator.core.scaling.capacity import Capacity
+    from hybrid_operator.core.scaling.quota import Quotas
     from hybrid_operator.core.scaling.types import Decision, Policy
     from hybrid_operator.core.state import Object, Owner, Settings
     from hybrid_operator.kube.events import Recorder
@@ -63,6 +65,7 @@ class World:
     children: Children
     settings: Settings
     gatherer: Gatherer
+    quotas: Callable[[], Awaitable[Quotas]] = unbounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,11 @@ class _Wanted:
     def key(self) -> str:
         """Unique among all models."""
         return f"{self.owner.namespace}/{self.owner.name}/{self.model.spec.name}"
+
+    @property
+    def resource(self) -> Key:
+        """Whose model it is."""
+        return Key(self.owner.namespace, self.owner.name)
 
 
 class Autoscaler:
@@ -168,7 +176,7 @@ class Autoscaler:
         wanted = [
             each for key, told in zip(keys, rounds, strict=True) for each in self._decide(key, told)
         ]
-        granted = self._share(wanted)
+        granted = await self._share(wanted)
         settled = [self._settle(each, granted[each.key]) for each in wanted]
         due = [each for each in settled if self._differs(each)]
         await asyncio.gather(*map(self._carry_out, due))
@@ -270,31 +278,22 @@ class Autoscaler:
         scaled.window = remember(scaled.window, decision)
         return decision
 
-    def _share(self, wanted: Sequence[_Wanted]) -> dict[str, int]:
-        pool = self._world.settings.pool
-        demands = []
-        for each in wanted:
-            share = pool.shares.get(each.owner.namespace)
-            accelerator = each.model.spec.accelerator
-            demands.append(
-                Demand(
-                    key=each.key,
-                    gpu=accelerator.type or accelerator.resource_name or "",
-                    gpus=engine_intent.gpu_count(each.model.spec),
-                    least=each.model.policy.least,
-                    wanted=each.decision.replicas,
-                    current=each.current,
-                    priority=share.priority if share else 0,
-                    weight=share.weight if share else 1.0,
-                )
-            )
-        return arbitrate(tuple(demands), pool.gpus)
+    async def _share(self, wanted: Sequence[_Wanted]) -> dict[str, int]:
+        pool, known = self._world.settings.pool, self._world.children.pods
+        claims = [
+            Claim(each.key, each.resource, each.model.spec, each.model.policy.least,
+                  each.decision.replicas, each.current)
+            for each in wanted
+        ]  # fmt: skip
+        quotas = await self._world.quotas() if any(each.grows for each in claims) else {}
+        left = bounds(claims, quotas, lambda key: known(family_of(key)))
+        return arbitrate(demands(claims, pool), {**pool.gpus, **left})
 
     def _settle(self, each: _Wanted, granted: int) -> _Wanted:
         """Return what is decided now that the GPUs are shared, and tell it."""
         decision, owner, name = each.decision, each.owner, each.model.spec.name
         if granted < decision.replicas:
-            why = f"the pool has no more GPUs; {decision.replicas} are wanted"
+            why = f"the pool or the quota has no more GPUs; {decision.replicas} are wanted"
             decision = replace(decision, replicas=granted, reason="Pool", message=why)
         key = Key(owner.namespace, owner.name)
         news = each.scaled.decided(decision, each.current, self._now())
@@ -347,9 +346,7 @@ class Autoscaler:
         """Tell which pods have least to lose, so that those go first."""
         pods = {
             pod["metadata"]["name"]: pod
-            for pod in self._world.children.pods(
-                family_of(Key(each.owner.namespace, each.owner.name))
-            )
+            for pod in self._world.children.pods(family_of(each.resource))
         }
         for engine in each.engines:
             now = engine.now

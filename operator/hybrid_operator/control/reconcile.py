@@ -116,9 +116,9 @@ class Reconciler:
         """Count every resource as waiting: we lead anew, and have looked at none."""
         self._states.clear()
 
-    def states(self) -> Counter[State]:
+    def states(self) -> Counter[str]:
         """Return how many resources are in which state; those never looked at wait. Any thread."""
-        known = Counter(list(self._states.values()))
+        known: Counter[str] = Counter(list(self._states.values()))
         known["waiting"] += sum(1 for key in self._world.resources if key not in self._states)
         return known
 

@@ -54,6 +54,7 @@ LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 EVENT = Kind("Event", "v1", "events")
 POD = Kind("Pod", "v1", "pods")
 NODE = Kind("Node", "v1", "nodes")
+QUOTA = Kind("ResourceQuota", "v1", "resourcequotas")
 DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
 
 CHILDREN: Mapping[str, Kind] = {

@@ -15,6 +15,7 @@ from hybrid_operator.control.autoscaler import Autoscaler
 from hybrid_operator.control.cache import Children, Resources
 from hybrid_operator.control.status import add_scaling
 from hybrid_operator.core import naming
+from hybrid_operator.core.scaling.quota import Quota, Quotas
 from hybrid_operator.core.state import Event, Owner, Pool, Settings, Share
 from hybrid_operator.kube.errors import Unavailable
 from hybrid_operator.kube.kinds import CHILDREN, POD, Key
@@ -52,6 +53,8 @@ class Cluster:
         self.generated = dict.fromkeys(("e1", "e2", "e3", "e4"), 0.0)
         self.diverted = 0.0
         self.hung: set[str] = set()
+        self.quotas = [Quota(hard=99, used=0)]
+        """Besides what the pods here hold: two GPUs each."""
         self.pages: dict[str, str] = {}
         """What pods say instead."""
         self.status: dict[str, Any] = {}
@@ -69,6 +72,7 @@ class Cluster:
             self.children,
             Settings(router_image="r", **settings),
             Gatherer(self.fetch),
+            self.look_at_quotas,
         )
         hands = autoscaler.Hands(self, self, OwnMetrics().scaling)  # type: ignore[arg-type]
         self.scaler = Autoscaler(world, hands, self.news.append, self.now)
@@ -135,6 +139,11 @@ class Cluster:
             self.show()
             await asyncio.sleep(step)
             await self.scaler.look()
+
+    async def look_at_quotas(self) -> Quotas:
+        held = 2 * min(self.replicas, 4)
+        used = [Quota(each.hard, each.used + held) for each in self.quotas]
+        return {("ns", "nvidia.com/gpu"): used, ("else", "nvidia.com/gpu"): [Quota(0, 0)]}
 
     async def fetch(self, pod: Mapping[str, Any]) -> str:
         name = pod["metadata"]["name"]
@@ -402,6 +411,29 @@ def test_the_pool_bounds_what_models_get():
         told = cluster.scaler.status(KEY)
         assert told
         assert told.models["m"]["reason"] == "Pool"
+
+    virtual_time.run(play())
+
+
+def test_a_quota_bounds_what_models_of_its_namespace_get():
+    async def play():
+        cluster = Cluster({})
+        gpu = {"accelerator": {"type": "a10g", "count": 2}}
+        cluster.spec = {"models": [model({"min": 1, "max": 4}, **gpu)]}
+        # Of 9 GPUs somebody else has 4 and our one replica 2: room for one more, and a GPU is left.
+        cluster.quotas = [Quota(hard=9, used=4), Quota(hard=99, used=4)]
+        await cluster.look(2, work=5)
+        await cluster.look(60, work=300)
+        assert cluster.log == ["scale 1", "scale 2"]
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert told.models["m"]["reason"] == "Pool"
+        cluster.quotas = [Quota(hard=2, used=1)]  # it takes nothing away
+        await cluster.look(60, work=300)
+        assert cluster.log == ["scale 1", "scale 2"]
+        cluster.quotas = [Quota(hard=99, used=1)]
+        await cluster.look(60, work=300)
+        assert cluster.replicas == 4
 
     virtual_time.run(play())
 

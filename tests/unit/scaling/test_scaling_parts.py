@@ -84,6 +84,15 @@ SHARED = [
     pytest.param(
         [model("a", 2), model("b", 2, gpu="l4")], {"a10g": 1, "l4": 9}, {"a": 1, "b": 2}, id="types"
     ),
+    pytest.param(
+        [model("a", 4, quota="one/gpu"), model("b", 4, quota="two/gpu")],
+        {"a10g": 6, "one/gpu": 1},
+        {"a": 1, "b": 4},
+        id="a quota bounds its namespace, the pool both",
+    ),
+    pytest.param(
+        [model("a", 4, quota="one/gpu", gpus=2)], {"one/gpu": 5}, {"a": 2}, id="a quota counts GPUs"
+    ),
 ]
 
 

@@ -93,6 +93,12 @@ def gpu_count(model: ModelSpec) -> int:
     return 0 if model.accelerator.type == gpus.CPU else model.accelerator.count
 
 
+def resource(model: ModelSpec) -> str:
+    """Return the extended resource that each of its GPUs is."""
+    known = gpus.find(model.accelerator.type)
+    return model.accelerator.resource_name or (known.resource if known else gpus.NVIDIA)
+
+
 def intent(model: ModelSpec, defaults: EngineDefaults) -> Intent:
     """Return what the engine of `model` should be."""
     repository = source(model).hugging_face

@@ -71,7 +71,7 @@ def image(context: Context, model: ModelSpec) -> str:
 def _own_image(model: ModelSpec, defaults: EngineDefaults) -> str:
     if model.accelerator.type == gpus.CPU:
         return defaults.cpu_image
-    return defaults.amd_image if _resource(model) == gpus.AMD else defaults.image
+    return defaults.amd_image if intent.resource(model) == gpus.AMD else defaults.image
 
 
 def wanted(model: ModelSpec) -> Wanted | None:
@@ -83,7 +83,7 @@ def wanted(model: ModelSpec) -> Wanted | None:
     known = gpus.find(accelerator.type)
     if known is not None and not accelerator.resource_name:
         memory = memory or known.memory_mib
-    return Wanted(_resource(model), accelerator.count, _products(model), memory)
+    return Wanted(intent.resource(model), accelerator.count, _products(model), memory)
 
 
 def _products(model: ModelSpec) -> tuple[str, ...]:
@@ -92,11 +92,6 @@ def _products(model: ModelSpec) -> tuple[str, ...]:
     if gpu is None or model.accelerator.resource_name:
         return ()
     return tuple(name + suffix for name in gpu.products for suffix in ("", gpus.SHARED_SUFFIX))
-
-
-def _resource(model: ModelSpec) -> str:
-    known = gpus.find(model.accelerator.type)
-    return model.accelerator.resource_name or (known.resource if known else gpus.NVIDIA)
 
 
 def _pod(context: Context, model: ModelSpec, argv: tuple[str, ...]) -> dict[str, Any]:
@@ -187,7 +182,7 @@ def _resources(model: ModelSpec, defaults: EngineDefaults) -> dict[str, Any]:
         return {"requests": {"cpu": defaults.cpu_cpu_request, "memory": f"{memory}Gi"}}
     host = defaults.gpu_memory_request_gib * GIB + _offloaded(model)
     # Extended resources cannot be overcommitted: a limit and an equal request.
-    accelerators = {_resource(model): str(count)}
+    accelerators = {intent.resource(model): str(count)}
     return {
         "requests": {
             "cpu": defaults.gpu_cpu_request,
@@ -209,7 +204,7 @@ def _offloaded(model: ModelSpec) -> int:
 def _placement(model: ModelSpec) -> dict[str, Any]:
     if not intent.gpu_count(model):
         return {}
-    resource = _resource(model)
+    resource = intent.resource(model)
     # Nodes are tainted by vendor, MIG slices or not.
     taint = f"{resource.split('/', maxsplit=1)[0]}/gpu"
     placement: dict[str, Any] = {"tolerations": [{"key": taint, "operator": "Exists"}]}

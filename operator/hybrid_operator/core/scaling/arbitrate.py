@@ -22,16 +22,22 @@ class Demand:
     least: int
     wanted: int
     current: int = 0
+    quota: str = ""
+    """Of its namespace for these GPUs: another key of the pool, or "" where there is none."""
     priority: int = 0
     """Higher ones are served first."""
     weight: float = 1.0
     """Share among models of one priority."""
 
+    def fits(self, left: Mapping[str, int]) -> bool:
+        """Whether one more replica does."""
+        return all(left[name] >= self.gpus for name in (self.gpu, self.quota) if name in left)
+
 
 def arbitrate(demands: tuple[Demand, ...], pool: Mapping[str, int]) -> dict[str, int]:
     """Return the replicas that each model may have; never more than it wants.
 
-    `pool` has the number of GPUs by type; a type that is missing is unbounded.
+    `pool` has the number of GPUs by type and by quota; what is missing is unbounded.
     Within a priority, each model's `least` comes first, then one replica at a time to the model
     with the fewest GPUs for its weight. Of two that are equal, the one that has the replica
     already keeps it, so that a shortage moves nothing to and fro.
@@ -52,15 +58,15 @@ def _fill(
     while open_:
         for key, each in list(open_.items()):
             ceiling = min(each.least, each.wanted) if least else each.wanted
-            free = each.gpu not in left or left[each.gpu] >= each.gpus
-            if granted[key] >= ceiling or not free:
+            if granted[key] >= ceiling or not each.fits(left):
                 del open_[key]
         if not open_:
             return
         each = min(open_.values(), key=lambda one: _turn(one, granted[one.key]))
         granted[each.key] += 1
-        if each.gpu in left:
-            left[each.gpu] -= each.gpus
+        for name in (each.gpu, each.quota):
+            if name in left:
+                left[name] -= each.gpus
 
 
 def _turn(each: Demand, granted: int) -> tuple[float, bool, str]:
