@@ -20,7 +20,7 @@ from hybrid_operator.control.scaled import Scaled, Told, restored, room, told
 from hybrid_operator.control.sharing import Claim, bounds, demands
 from hybrid_operator.core import naming, replicas
 from hybrid_operator.core.engine.defaults import CURRENT
-from hybrid_operator.core.engine.fit import fit
+from hybrid_operator.core.engine.judged import judge
 from hybrid_operator.core.plan import PAUSED
 from hybrid_operator.core.scaling import intent
 from hybrid_operator.core.scaling.arbitrate import arbitrate
@@ -217,7 +217,7 @@ class Autoscaler:
                     spec=model,
                     policy=intent.policy(model, prices),
                     price=Price(*price) if price is not None else None,
-                    seed=intent.seed(model, fit(model, CURRENT)),
+                    seed=intent.seed(model, judge(model, CURRENT)),
                     recommends=model.scaling is not None and model.scaling.mode == "Recommend",
                     decides=intent.decides(model),
                     room=room(len(spec.models)),

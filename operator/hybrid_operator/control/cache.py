@@ -13,6 +13,7 @@ from hybrid_operator.core.naming import INSTANCE_LABEL, instance
 from hybrid_operator.core.state import Ref
 from hybrid_operator.kube import trim
 from hybrid_operator.kube.kinds import POD, RESOURCE, Key, Kind, key_of, version_of
+from hybrid_operator.kube.share import Sharer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ class Children:
         self._changed = changed
         self._objects: dict[_Place, Object] = {}
         self._families: dict[Family, set[_Place]] = {}
+        self._share = Sharer()
 
     def replace(
         self, kind: Kind, namespace: str | None, items: Sequence[Mapping[str, Any]], version: str
@@ -61,7 +63,7 @@ class Children:
         known = self._objects.get(place)
         if known is not None and _same_object(known, obj) and version_of(obj) <= version_of(known):
             return
-        kept = trim.pod(obj) if kind is POD else trim.child(obj)
+        kept = self._share(trim.pod(obj) if kind is POD else trim.child(obj))
         touched = {_family(kept)}
         if known is not None:
             touched.add(_family(known))
@@ -138,6 +140,7 @@ class Resources:
         self._objects: dict[Key, Object] = {}
         self._by_family: dict[Family, Key] = {}
         self._written: dict[Key, Mapping[str, Any]] = {}
+        self._share = Sharer()
 
     def __iter__(self) -> Iterator[Key]:
         """Iterate over a copy of the keys."""
@@ -157,7 +160,7 @@ class Resources:
         known = self._objects.get(key)
         if known is not None and _same_object(known, obj) and version_of(obj) <= version_of(known):
             return
-        kept = self._objects[key] = trim.resource(obj)
+        kept = self._objects[key] = self._share(trim.resource(obj))
         self._by_family[family_of(key)] = key
         if known is None or not self._equal(key, known, kept):
             self._changed(key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid_operator.api.base import GROUP, Problem
 from hybrid_operator.core import calibration, diff, naming, replicas, table
 from hybrid_operator.core.engine import intent
-from hybrid_operator.core.engine.fit import Fit, fit
+from hybrid_operator.core.engine.judged import judge
 from hybrid_operator.core.objects import engine, engine_pod, record, router, router_pod
 from hybrid_operator.core.state import Object, Observed, Ref
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.api.resource import HybridInferenceSpec
+    from hybrid_operator.core.engine.fit import Fit
     from hybrid_operator.core.objects.context import Context
 
 IGNORE_FIT = f"{GROUP}/ignore-fit"
@@ -160,7 +161,7 @@ def _engines(observed: Observed, spec: HybridInferenceSpec, context: Context) ->
             context.defaults.revision, record.spec_hash(model), str(pod.version), pod.template
         )
         was = record.read(live)
-        judged = fit(model, context.defaults)
+        judged = judge(model, context.defaults)
         held = judged.impossible and observed.owner.annotations.get(IGNORE_FIT) != "true"
         keeps = was is not None and (held or was.spec == fresh.spec)
         kept = was if was is not None and keeps else fresh

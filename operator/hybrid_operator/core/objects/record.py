@@ -9,9 +9,10 @@ while a third party's edit of the live template still differs from it and is cor
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from hybrid_operator.core import naming
 from hybrid_operator.core.objects import meta
@@ -39,7 +40,7 @@ class Record:
 
 def canonical(value: object) -> str:
     """Return JSON that is the same for the same value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return msgspec.json.encode(value, order="deterministic").decode()
 
 
 def spec_hash(model: ModelSpec) -> str:
@@ -70,9 +71,11 @@ def read(deployment: Object | None) -> Record | None:
     kept = deployment.get("metadata", {}).get("annotations", {})
     template = kept.get(meta.TEMPLATE, "")
     try:
-        facts: dict[str, Any] = json.loads(kept.get(meta.RENDER, ""))
+        facts: dict[str, Any] = msgspec.json.decode(kept.get(meta.RENDER, ""))
         if facts["checksum"] != naming.digest(template, length=16):
             return None
-        return Record(int(facts["revision"]), facts["spec"], facts["version"], json.loads(template))
+        return Record(
+            int(facts["revision"]), facts["spec"], facts["version"], msgspec.json.decode(template)
+        )
     except (ValueError, KeyError, TypeError):
         return None
