@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from hybrid_router.calibrating import Calibrating
@@ -55,7 +56,7 @@ class Judging:
         Raises:
             Refused: the policy allows none of it.
         """
-        available = self._registry.available
+        available = self._invites
         if not model.classified or call.kind == "count_tokens":
             return decide(table.policy, targets, table.backends, None, available)
         asked = Asked(call.model, exchange.key_id, call.prompt_tokens, exchange.request.headers)
@@ -67,6 +68,11 @@ class Judging:
             cut.saw(made.confidence)
             self._metrics.decisions.made(made, table.backends)
         return made
+
+    def _invites(self, backend: str) -> bool:
+        """Return whether a backend would take a request now that may go elsewhere, too."""
+        pool, now = self._registry.pool(backend), time.monotonic()
+        return pool.available(now) and pool.ramp.invites(now)
 
     async def _verdict(
         self,

@@ -35,8 +35,10 @@ AUDIT = {
 class ApiServer:
     """Runs while entered; everything of it is gone afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: Path | None = None) -> None:
+        """Keep etcd's data in `state`, which outlives it."""
         self._folder = Path(tempfile.mkdtemp(prefix="hinf-bench-"))
+        self._state = state or self._folder / "etcd"
         self._token = secrets.token_hex(16)
         self._by_name: dict[str, subprocess.Popen[bytes]] = {}
         self.port = free_port()
@@ -103,7 +105,7 @@ class ApiServer:
         )
         controlplane = program.stdout.decode().strip()
         client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-        self._run("etcd", [controlplane, *_etcd(self._folder, client, peer)])
+        self._run("etcd", [controlplane, *_etcd(self._state, client, peer)])
         self._files()
         self._run("kube-apiserver", [controlplane, *self._flags(client)])
         with httpx.Client(base_url=self.url, headers=self.headers, verify=False) as http:
@@ -186,9 +188,9 @@ def free_port() -> int:
         return port
 
 
-def _etcd(folder: Path, client: str, peer: str) -> list[str]:
+def _etcd(data: Path, client: str, peer: str) -> list[str]:
     flags = {
-        "data-dir": str(folder / "etcd"),
+        "data-dir": str(data),
         "listen-client-urls": client,
         "advertise-client-urls": client,
         "listen-peer-urls": peer,

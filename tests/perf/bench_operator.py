@@ -1,6 +1,6 @@
 """`make bench-operator`: what an operator of many resources costs, and how soon it reacts.
 
-    python -m tests.perf.bench_operator [--resources N] [--changes N] [--quiet SECONDS]
+    python -m tests.perf.bench_operator [--resources N] [--changes N] [--quiet S] [--state DIR]
 
 A real API server and etcd with their limits raised, a real operator process, N resources with two
 models that scale, a provider and two routers each. `tests.perf.fleet` stands in for kubelets and
@@ -198,6 +198,7 @@ class Bench:
 
     async def run(self) -> Figures:
         """Measure everything."""
+        await self._fleet.resume()
         tasks = asyncio.ensure_future(self._fleet.run())
         log = OUT / "operator.log"
         log.unlink(missing_ok=True)
@@ -407,7 +408,7 @@ def table(figures: Figures) -> str:
 
 
 async def _main(options: argparse.Namespace) -> Figures:
-    with ApiServer() as server:
+    with ApiServer(options.state) as server:
         client = httpx.AsyncClient(
             base_url=server.url,
             headers=server.headers | {"user-agent": "bench"},
@@ -424,6 +425,9 @@ def main() -> int:
     parser.add_argument("--resources", type=int, default=int(os.environ.get("RESOURCES", "1000")))
     parser.add_argument("--changes", type=int, default=200)
     parser.add_argument("--quiet", type=float, default=30.0)
+    parser.add_argument(
+        "--state", type=Path, help="keep etcd's data there, and go on from what is there"
+    )
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     figures = asyncio.run(_main(options))

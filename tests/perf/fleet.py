@@ -52,6 +52,15 @@ class Fleet:
     _pods_made: int = 0
     _todo: asyncio.Queue[Object] = field(default_factory=asyncio.Queue)
 
+    async def resume(self) -> None:
+        """Take over the pods that an earlier run has left."""
+        for pod in (await self.kube.list(POD, "default")).items:
+            labels = pod["metadata"]["labels"]
+            self.port = pod["spec"]["containers"][0]["ports"][0]["containerPort"]
+            self._pods_made += 1
+            if labels[COMPONENT] == "router":
+                self.addresses[pod["status"]["podIP"]] = labels[INSTANCE]
+
     async def run(self) -> None:
         """Work until cancelled."""
         loop = asyncio.get_running_loop()

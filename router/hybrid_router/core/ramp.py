@@ -2,7 +2,8 @@
 
 An engine's first requests compile kernels and fill an empty prefix cache: they take longer than all
 later ones. Over its first `SECONDS` a new replica is a candidate for a growing part of the requests
-only, while others are there that have been for longer.
+only, while others are there that have been for longer. Where there was none, and requests went
+elsewhere for want of it, a growing part of those that may comes back.
 """
 
 from __future__ import annotations
@@ -53,9 +54,17 @@ def candidates(
 class Ramp:
     """The newcomers of one pool."""
 
-    __slots__ = ("_until", "_waiting")
+    __slots__ = ("_draw", "_missed", "_since", "_until", "_waiting", "_woken")
 
-    def __init__(self) -> None:
+    def __init__(self, draw: Callable[[], float]) -> None:
+        """Know of none; `draw` returns a float in [0, 1), evenly distributed."""
+        self._draw = draw
+        self._missed = False
+        """Whether a request found nobody."""
+        self._woken = False
+        """Whether somebody came then, and no request since."""
+        self._since = -math.inf
+        """When the first request after that came."""
         self._waiting: list[Young] = []
         """Who came since the last request; there is no clock where they come."""
         self._until = -math.inf
@@ -65,13 +74,26 @@ class Ramp:
         """Whether anybody came lately."""
         return bool(self._waiting) or self._until > -math.inf
 
-    def came(self, replicas: Sequence[Young]) -> None:
-        """Note who has just come, while others were there."""
-        self._waiting.extend(replicas)
+    def came(self, replicas: Sequence[Young], *, first: bool) -> None:
+        """Note who has just come; `first`: nobody was there."""
+        if not first:
+            self._waiting.extend(replicas)
+        elif replicas and self._missed:
+            self._missed, self._woken = False, True
 
-    def candidates(
-        self, replicas: Sequence[_Replica], now: float, draw: Callable[[], float]
-    ) -> Sequence[_Replica]:
+    def missed(self) -> None:
+        """Note that a request found nobody."""
+        self._missed = True
+
+    def invites(self, now: float) -> bool:
+        """Return whether a request that may go elsewhere should come here."""
+        if self._woken:
+            self._woken, self._since = False, now
+        if now - self._since >= SECONDS:
+            return True
+        return self._draw() < max((now - self._since) / SECONDS, LEAST)
+
+    def candidates(self, replicas: Sequence[_Replica], now: float) -> Sequence[_Replica]:
         """Return the replicas that a request may go to now; see the function of that name."""
         for replica in self._waiting:
             replica.since = now
@@ -79,4 +101,4 @@ class Ramp:
         self._waiting.clear()
         if now >= self._until:
             self._until = -math.inf
-        return candidates(replicas, now, draw)
+        return candidates(replicas, now, self._draw)

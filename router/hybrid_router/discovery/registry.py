@@ -106,7 +106,7 @@ class Pool:
         self.queue = Queue()
         """Requests that wait for a place here."""
         self._draw = draw
-        self._ramp = Ramp()
+        self.ramp = Ramp(draw)
         self._auth: tuple[bytes, bytes] | None = None
         self._missing: SecretMissing | None = None
 
@@ -126,8 +126,8 @@ class Pool:
         usable: Sequence[Replica] = [
             r for r in self.replicas if r.breaker.allows(now) and r.url not in exclude
         ]
-        if self._ramp.active and len(usable) > 1:
-            usable = self._ramp.candidates(usable, now, self._draw)
+        if self.ramp.active and len(usable) > 1:
+            usable = self.ramp.candidates(usable, now)
         chosen = choose(usable, prefix, tokens, self._draw)
         if chosen is not None:
             chosen.breaker.admit(now)
@@ -139,6 +139,8 @@ class Pool:
             return True
         if self._is_shut(now):
             return False
+        if not self.replicas:
+            self.ramp.missed()
         for replica in self.replicas:  # noqa: SIM110  a generator costs as much as all of this
             if replica.breaker.allows(now):
                 return True
@@ -195,8 +197,7 @@ class Pool:
             or Replica(url, self, Breaker(policy.breaker_failures, self.backend.cooldown))
             for url in dict.fromkeys(urls)
         )
-        if known:
-            self._ramp.came([each for each in self.replicas if each.url not in known])
+        self.ramp.came([each for each in self.replicas if each.url not in known], first=not known)
         self.share(self.routers)
 
     def share(self, routers: int) -> None:

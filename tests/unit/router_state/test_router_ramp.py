@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from hybrid_router.core import ramp
+from hybrid_router.core.ramp import Ramp
 from hybrid_router.discovery.registry import Registry
 from hybrid_router.table import Backend, Model, RouteTable, Target, encode
 from hybrid_router.telemetry.metrics import Metrics
@@ -61,3 +62,50 @@ def test_of_a_pool_that_grows_the_newcomer_begins_with_little():
 
     assert share(100.0) < 0.2
     assert 0.4 < share(130.0) < 1.0
+
+
+def woken() -> Ramp:
+    """Return the ramp of a pool that a request found empty before its first replica came."""
+    found = Ramp(random.Random(5).random)  # noqa: S311  for a test
+    found.missed()
+    found.came([Came(0.0)], first=True)
+    return found
+
+
+def test_traffic_that_went_elsewhere_for_want_of_a_replica_comes_back_little_by_little():
+    pool = woken()
+
+    def share(now: float) -> float:
+        return sum(pool.invites(now) for _ in range(2000)) / 2000
+
+    assert 0.07 <= share(200.0) <= 0.13
+    assert 0.45 <= share(215.0) <= 0.55
+    assert share(200.0 + ramp.SECONDS) == 1.0
+
+
+def test_a_router_that_starts_beside_a_running_engine_holds_nothing_back():
+    pool = Ramp(lambda: 0.999)
+    pool.came([Came(0.0)], first=True)
+    assert pool.invites(0.0)
+
+
+def test_a_second_replica_holds_nothing_back_that_the_first_one_takes():
+    pool = woken()
+    assert pool.invites(300.0) is False
+    pool.missed()
+    pool.came([Came(0.0)], first=False)
+    assert pool.invites(300.0 + ramp.SECONDS)
+
+
+def test_a_pool_that_was_missed_is_ramped_by_the_registry():
+    registry = Registry(Metrics(), draw=lambda: 0.5)
+    registry.offer(table("http://a/v1"), "file")
+    pool = registry.pool("local")
+    assert pool.ramp.invites(0.0)
+    pool.locate([], registry.table.policy)
+    assert not registry.available("local")
+    pool.locate(["http://a/v1"], registry.table.policy)
+    assert registry.available("local")
+    assert not pool.ramp.invites(50.0)
+    assert pool.pick(50.0, ()) is not None, "who may go nowhere else is held back by nothing"
+    assert pool.ramp.invites(50.0 + ramp.SECONDS)
