@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -35,8 +36,10 @@ KINDS = {
     "Pod": "/api/v1/namespaces/{}/pods",
     "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "Event": "/api/v1/namespaces/{}/events",
+    "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
     "HybridInference": "/apis/hybridinference.dev/v1alpha1/namespaces/{}/hybridinferences",
 }
+NO_CHILDREN = ("Pod", "Lease", "Event", "HybridInference", "ResourceQuota")
 OURS = "app.kubernetes.io/managed-by=hybridinference"
 APPLY = {"content-type": "application/apply-patch+yaml"}
 MERGE = {"content-type": "application/merge-patch+json"}
@@ -107,7 +110,7 @@ class Cluster:
     def children(self, owner: str) -> set[tuple[str, str]]:
         """Return kind and name of every child of a HybridInference, pods aside."""
         selector = f"{OURS},app.kubernetes.io/instance={owner}"
-        kinds = (k for k in KINDS if k not in ("Pod", "Lease", "Event", "HybridInference"))
+        kinds = (k for k in KINDS if k not in NO_CHILDREN)
         return {(k, obj["metadata"]["name"]) for k in kinds for obj in self.all(k, selector)}
 
     def conditions(self, name: str) -> dict[str, Object]:
@@ -221,6 +224,14 @@ class OperatorProcess:
         """Send SIGKILL: nothing is tidied up."""
         self.process.kill()
         self.process.wait(SECONDS)
+
+    def freeze(self) -> None:
+        """Send SIGSTOP: it does nothing, and does not know."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Send SIGCONT: it goes on where it was."""
+        self.process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         """Make sure that it is gone."""

@@ -8,7 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from hybrid_operator.core import naming
-from tests.support.operators import Cluster, Object, OperatorProcess, model, resource, until
+from tests.support.operators import (
+    Audit,
+    Cluster,
+    Object,
+    OperatorProcess,
+    model,
+    resource,
+    until,
+)
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -99,3 +107,99 @@ def test_a_crash_between_the_two_writes_starts_no_pod(
     taken_over(own_cluster, "cut")
     assert engine(own_cluster, "cut")["spec"]["replicas"] == 0
     assert engine(own_cluster, "cut")["status"].get("replicas", 0) == 0
+
+
+def at_least(name: str, replicas: int) -> Object:
+    """Return a resource whose schedule asks for so many replicas all day, whatever else."""
+    return scaling(name, max=8, schedule=[{"begin": "00:00", "end": "00:00", "min": replicas}])
+
+
+def until_replicas(cluster: Cluster, name: str, replicas: int, seconds: float = 60) -> None:
+    until(
+        lambda: engine(cluster, name)["spec"]["replicas"] == replicas,
+        f"{name} has {replicas} replicas",
+        seconds,
+    )
+
+
+def scalings(audit: Audit, cluster: Cluster) -> int:
+    """Return how often a number of replicas was written."""
+    return sum("deployments/scale" in write for write in audit.writes([cluster.namespace]))
+
+
+def test_of_two_operators_one_scales_and_a_change_is_one_write(
+    own_cluster: Cluster, start: Callable[..., OperatorProcess]
+):
+    first = start("first")
+    first.until_leading()
+    second = start("second")
+    own_cluster.apply(at_least("shared", 2))
+    until(
+        lambda: own_cluster.get("Deployment", naming.engine("shared", "llama-3-8b")), "it is made"
+    )
+    until_replicas(own_cluster, "shared", 2)
+    audit = Audit()
+    for replicas in (3, 5, 4):
+        own_cluster.apply(at_least("shared", replicas))
+        if replicas > 4:
+            until_replicas(own_cluster, "shared", replicas)
+    time.sleep(12)
+    assert engine(own_cluster, "shared")["spec"]["replicas"] == 5, "down only after five minutes"
+    assert scalings(audit, own_cluster) <= 2
+    assert "replicas:" not in second.log
+    first.kill()
+    second.until_leading()
+    time.sleep(12)
+    assert engine(own_cluster, "shared")["spec"]["replicas"] == 5
+    own_cluster.apply(at_least("shared", 7))
+    until_replicas(own_cluster, "shared", 7)
+
+
+def test_an_operator_that_was_frozen_finds_that_another_one_scales_and_lives_on(
+    own_cluster: Cluster, start: Callable[..., OperatorProcess]
+):
+    first = start("first")
+    first.until_leading()
+    own_cluster.apply(at_least("frozen", 2))
+    own_cluster.until_settled("frozen")
+    until_replicas(own_cluster, "frozen", 2)
+    second = start("second")
+    first.freeze()
+    second.until_leading()
+    own_cluster.apply(at_least("frozen", 6))
+    until_replicas(own_cluster, "frozen", 6)
+    time.sleep(6)
+    audit = Audit()
+    first.thaw()
+    until(lambda: "not leading any more" in first.log, "the first one sees that it leads no more")
+    time.sleep(10)
+    assert scalings(audit, own_cluster) == 0
+    assert engine(own_cluster, "frozen")["spec"]["replicas"] == 6
+    assert first.process.poll() is None
+    second.kill()
+    until(lambda: first.log.count("leading as first") == 2, "the first one leads again", 60)
+    own_cluster.apply(at_least("frozen", 7))
+    until_replicas(own_cluster, "frozen", 7)
+
+
+def test_a_quota_of_gpus_bounds_the_models_of_its_namespace(
+    own_cluster: Cluster, start: Callable[..., OperatorProcess]
+):
+    def quota(gpus: int) -> Object:
+        hard = {"requests.nvidia.com/gpu": str(gpus)}
+        metadata = {"name": "gpus"}
+        return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata} | {
+            "spec": {"hard": hard}
+        }
+
+    own_cluster.apply(quota(2))
+    start().until_leading()
+    own_cluster.apply(at_least("bounded", 4))
+    own_cluster.until_settled("bounded")
+    until_replicas(own_cluster, "bounded", 2)
+    time.sleep(12)
+    assert engine(own_cluster, "bounded")["spec"]["replicas"] == 2
+    told = own_cluster.read("HybridInference", "bounded")["status"]["models"][0]["scaling"]
+    assert told["reason"] == "Pool"
+    own_cluster.apply(quota(3))
+    until_replicas(own_cluster, "bounded", 3)
