@@ -90,14 +90,10 @@ class Operator:
         self._children = Children(self._family_changed)
         self._scraper = Scraper(self._resources, self._children, fetch, self._workers.add, _now)
         self._nodes = NodeLook(kube, self._children, self._all)
+        quotas = QuotaLook(kube, settings.namespaces)
+        gatherer, platform = Gatherer(fetch), settings.platform
         self._autoscaler = Autoscaler(
-            autoscaler.World(
-                self._resources,
-                self._children,
-                settings.platform,
-                Gatherer(fetch),
-                QuotaLook(kube, settings.namespaces),
-            ),
+            autoscaler.World(self._resources, self._children, platform, gatherer, quotas),
             autoscaler.Hands(writer, Recorder(writer, _now, NAME), self._metrics.scaling),
             self._workers.add,
             _now,
@@ -107,7 +103,7 @@ class Operator:
                 self._resources,
                 self._children,
                 self._scraper,
-                settings.platform,
+                platform,
                 lambda: self._nodes.nodes,
                 self._autoscaler.status,
             ),

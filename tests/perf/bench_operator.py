@@ -18,10 +18,8 @@ import argparse
 import asyncio
 import contextlib
 import json
-import math
 import os
 import platform
-import re
 import statistics
 import sys
 import time
@@ -30,7 +28,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
 
 import httpx2 as httpx
 
@@ -40,14 +37,13 @@ from hybrid_operator.kube.kinds import RESOURCE
 from tests.perf import fleet
 from tests.perf.api_server import ApiServer, free_port
 from tests.perf.fleet import Fleet
+from tests.perf.operator_process import Looks, OperatorProcess, cpu_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from subprocess import Popen
 
     from hybrid_operator.kube.kinds import Kind
 
-from subprocess import STDOUT, Popen
 
 OUT = Path("build") / "bench"
 CREATING = 16
@@ -90,98 +86,6 @@ class Figures:
     changes: int = 0
     machine: str = ""
     load_average: str = ""
-
-
-class OperatorProcess:
-    """`python -m hybrid_operator` against the bench's API server."""
-
-    def __init__(self, server: ApiServer, log: Path) -> None:
-        self.metrics_port = free_port()
-        self._log = log
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(server.kubeconfig),
-            "HINF_ROUTER_IMAGE": "example.com/hybrid-router:bench",
-            "HINF_WATCH_NAMESPACES": "default",
-            "HINF_POD_NAMESPACE": "default",
-        }
-        ports = ("--health-port=0", f"--metrics-port={self.metrics_port}")
-        self.started = time.monotonic()
-        with log.open("ab") as out:
-            self._skip = out.tell()
-            command = [sys.executable, "-m", "hybrid_operator", *ports]
-            self.process: Popen[bytes] = Popen(command, env=environment, stdout=out, stderr=STDOUT)
-
-    @property
-    def leading(self) -> bool:
-        """Whether it has the Lease."""
-        return b"leading as" in self._log.read_bytes()[self._skip :]
-
-    @property
-    def current(self) -> int:
-        """How many resources it has judged, since it leads, and found or made as they should be."""
-        return int(self.metric('hinf_operator_resources{state="current"}'))
-
-    def metric(self, name: str) -> float:
-        """Return one of its own metrics; 0 while there is none."""
-        try:
-            with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
-                text = answer.read().decode()
-        except OSError:
-            return 0.0
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
-
-    @property
-    def cpu(self) -> float:
-        """CPU time so far, in seconds."""
-        return _cpu(self.process.pid)
-
-    def memory(self, name: str) -> float:
-        """Return VmRSS or VmHWM in MB."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
-        return int(found[1]) * 1024 / 1e6 if found else 0.0
-
-    def stop(self) -> None:
-        """End it in order."""
-        self.process.terminate()
-        self.process.wait(30)
-
-
-@dataclass(frozen=True)
-class _Looks:
-    """What the autoscaling loop has counted."""
-
-    count: int
-    seconds: float
-    buckets: tuple[float, ...]
-
-    BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-    @classmethod
-    def of(cls, operator: OperatorProcess) -> _Looks:
-        name = "hinf_operator_scaling_look_duration_seconds"
-        return cls(
-            int(operator.metric(f"{name}_count")),
-            operator.metric(f"{name}_sum"),
-            tuple(operator.metric(f'{name}_bucket{{le="{bound}"}}') for bound in cls.BOUNDS),
-        )
-
-    def __sub__(self, before: _Looks) -> _Looks:
-        buckets = tuple(a - b for a, b in zip(self.buckets, before.buckets, strict=True))
-        return _Looks(self.count - before.count, self.seconds - before.seconds, buckets)
-
-    @property
-    def most(self) -> float:
-        """The bound that all of them stay below, in seconds; infinite where none does."""
-        met = (b for b, n in zip(self.BOUNDS, self.buckets, strict=True) if n >= self.count)
-        return next(met, math.inf)
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Bench:
@@ -250,7 +154,7 @@ class Bench:
         await asyncio.sleep(5)
         figures, mark, cpu = self.figures, self._server.mark(), operator.cpu
         fleet_, began, used = self._fleet, time.monotonic(), self._used(operator)
-        scrapes, engines, looks = fleet_.scrapes, fleet_.engine_scrapes, _Looks.of(operator)
+        scrapes, engines, looks = fleet_.scrapes, fleet_.engine_scrapes, Looks.of(operator)
         await asyncio.sleep(self._options.quiet)
         seconds = figures.steady_s = time.monotonic() - began
         figures.steady_writes = len(self._server.writes(mark))
@@ -259,7 +163,7 @@ class Bench:
         figures.steady_scrapes_per_s = (fleet_.scrapes - scrapes) / seconds
         figures.engine_scrapes_per_s = (fleet_.engine_scrapes - engines) / seconds
         figures.engines = 2 * self._options.resources
-        looks = _Looks.of(operator) - looks
+        looks = Looks.of(operator) - looks
         figures.looks, figures.look_most_s = looks.count, looks.most
         figures.look_mean_s = looks.seconds / max(looks.count, 1)
         figures.load_average = " ".join(f"{each:.1f}" for each in os.getloadavg())
@@ -311,7 +215,7 @@ class Bench:
     def _used(self, operator: OperatorProcess) -> dict[str, float]:
         """Return the CPU time of every process so far, in seconds."""
         mine = {"operator": operator.cpu, "bench": time.process_time()}
-        return mine | {name: _cpu(pid) for name, pid in self._server.pids.items()}
+        return mine | {name: cpu_seconds(pid) for name, pid in self._server.pids.items()}
 
     def _shares(
         self, before: dict[str, float], operator: OperatorProcess, seconds: float

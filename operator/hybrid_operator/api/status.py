@@ -125,7 +125,7 @@ class HybridInferenceStatus(Spec):
     """The local models."""
     calibration: CalibrationStatus | None = None
     """The calibration state in force; missing where none is asked for."""
-    scaling_memory: Annotated[str, Field(max_length=1536)] | None = None
+    scaling_memory: Annotated[str, Field(max_length=1024)] | None = None
     """What autoscaling remembers of the models' load, in their order. Not for people: the operator
     goes on from it when it starts again."""
     routing: RoutingStatus | None = None

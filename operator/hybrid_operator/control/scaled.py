@@ -25,7 +25,7 @@ MOVED = 0.05
 """Share by which a capacity must have moved to be told anew."""
 KEPT_SECONDS = 600.0
 """The long memory is told with every decision, and else at most this often."""
-KEPT_CHARACTERS = 1536
+KEPT_CHARACTERS = 1024
 """For the long memories of all models of a resource, as the CRD has it."""
 
 

@@ -1,0 +1,87 @@
+"""What pods say that makes no sense, or nothing: never a crash, never a replica less."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.support import virtual_time
+from tests.support.scaled_cluster import KEY, Cluster
+
+
+def test_a_hung_engine_takes_no_replica_away():
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=3)
+        await cluster.look(3)
+        cluster.hung = {"e2"}
+        await cluster.look(300)
+        assert cluster.log == ["scale 3"]
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert told.models["m"]["reason"] == "NoMetrics"
+
+    virtual_time.run(play())
+
+
+LEAST_PAGE = "vllm:prompt_tokens_total 0\nvllm:generation_tokens_total 0\n"
+BAD_PAGES = [
+    pytest.param("e2", "", id="an engine that says nothing"),
+    pytest.param("e2", "<html>502</html>", id="an engine behind a broken proxy"),
+    pytest.param("e2", LEAST_PAGE + "vllm:num_requests_running NaN\n", id="an engine with NaN"),
+    pytest.param("e2", LEAST_PAGE + "vllm:num_requests_waiting -1\n", id="fewer than none wait"),
+    pytest.param("e2", LEAST_PAGE + "vllm:num_requests_running", id="an engine's page cut short"),
+    pytest.param("e2", LEAST_PAGE + "x 1\n" * 100_001, id="an engine's page without end"),
+    pytest.param("r", "hinf_router_requests_waiting{", id="a router's page cut short"),
+    pytest.param("r", 'hinf_router_requests_waiting{backend="local/m"} NaN\n', id="router's NaN"),
+    pytest.param("r", "hinf_router_requests_waiting 1\n", id="a router that names no backend"),
+    pytest.param(
+        "r",
+        'hinf_router_diverted_requests_total{backend="local/m",reason="x"} +Inf\n',
+        id="a router that diverted infinitely many",
+    ),
+]
+
+
+@pytest.mark.parametrize(("pod", "page"), BAD_PAGES)
+def test_a_page_that_makes_no_sense_takes_no_replica_away(pod: str, page: str):
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=3)
+        await cluster.look(3)
+        cluster.pages = {pod: page}
+        await cluster.look(14, step=30)
+        assert cluster.log == ["scale 3"]
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert told.models["m"]["reason"] == "NoMetrics"
+        cluster.pages = {}
+        await cluster.look(14, step=30)
+        assert cluster.replicas < 3
+
+    virtual_time.run(play())
+
+
+def test_pages_of_10_000_lines_and_counters_that_go_back_are_no_reason_to_hold():
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=3)
+        long = LEAST_PAGE + 'vllm:request_success_total{reason="stop"} 1\n' * 10_000
+        for look in range(14):
+            again = LEAST_PAGE.replace("tokens_total 0", f"tokens_total {100 - look % 3}")
+            cluster.pages = {"e1": long, "e2": again}
+            await cluster.look(step=30)
+        assert cluster.replicas < 3
+
+    virtual_time.run(play())
+
+
+def test_a_clock_that_jumps_scales_nothing():
+    async def play():
+        cluster = Cluster({"max": 4, "idleAfter": "10m"}, replicas=2)
+        await cluster.look(20, work=0.8)
+        before = list(cluster.log)
+        for hours in (24 * 400, -24 * 400, 5, 0):
+            cluster.ahead = timedelta(hours=hours)
+            await cluster.look(5, work=0.8)
+        assert cluster.log == before
+
+    virtual_time.run(play())

@@ -1,0 +1,103 @@
+"""What autoscaling has learnt outlives the process, in the status."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hybrid_operator.control.status import add_scaling
+from tests.support import virtual_time
+from tests.support.scaled_cluster import KEY, Cluster, model
+
+
+def test_capacity_and_decisions_outlive_the_process():
+    async def play():
+        cluster = Cluster({"max": 4})
+        cluster.status = {
+            "models": [
+                {
+                    "name": "m",
+                    "scaling": {
+                        "prefillTokensPerSecond": 321,
+                        "decodeTokensPerSecond": 45,
+                        "decisions": ["2025-12-31T23:00Z 2>1 Demand"],
+                    },
+                }
+            ]
+        }
+        await cluster.look(3, work=0.1)
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert json.loads(json.dumps(told.models["m"])) == {
+            "recommended": 1,
+            "reason": "Demand",
+            "prefillTokensPerSecond": 321,
+            "decodeTokensPerSecond": 45,
+            "decisions": ["2025-12-31T23:00Z 2>1 Demand"],
+        }
+
+    virtual_time.run(play())
+
+
+PRICED: dict[str, Any] = {
+    "models": [
+        model({"min": 0, "max": 4}, accelerator={"type": "a10g"}, cost={"gpuHourUSD": "1.00"})
+    ],
+    "providers": [
+        {
+            "name": "openai",
+            "apiKey": {"secretKeyRef": {"name": "openai", "key": "api-key"}},
+            "models": [{"name": "gpt-4o", "prices": {"inputUSD": "2.50", "outputUSD": "90.00"}}],
+        }
+    ],
+}
+
+
+def test_the_long_memory_outlives_the_process_and_is_told_every_ten_minutes_at_most():
+    """Peaks that a dear API would answer keep replicas, however short ago the operator started."""
+
+    def written(cluster: Cluster) -> dict[str, Any]:
+        """Write the status as the reconciler does."""
+        planned: dict[str, Any] = {"models": [{"name": "m"}]}
+        add_scaling(planned, cluster.status, cluster.scaler.status(KEY))
+        return planned
+
+    async def play():
+        cluster = Cluster({}, replicas=0)
+        cluster.spec = PRICED
+        texts: list[str] = []
+        for _ in range(8):
+            await cluster.look(4, diverted=60, step=15)
+            cluster.status = written(cluster)
+            await cluster.look(36, step=15)
+            cluster.status = written(cluster)
+            texts.append(cluster.status["scalingMemory"])
+        assert cluster.replicas > 0
+        assert len(texts[-1]) <= 1024
+        decided = len(cluster.log)
+        assert len(set(texts)) <= decided + 8
+        stands = cluster.replicas
+        cluster.start()
+        await cluster.look(36, step=15)
+        assert cluster.replicas == stands
+        cluster.status = {}
+        cluster.start()
+        await cluster.look(80, step=15)
+        assert cluster.replicas < stands
+
+    virtual_time.run(play())
+
+
+@pytest.mark.parametrize("status", [{}, {"models": None}, {"models": [{"name": "m"}]}])
+def test_a_status_that_tells_nothing_starts_from_the_planner(status):
+    async def play():
+        cluster = Cluster({"max": 4})
+        cluster.status = status
+        await cluster.look(3)
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert told.models["m"]["prefillTokensPerSecond"] == 500
+
+    virtual_time.run(play())
