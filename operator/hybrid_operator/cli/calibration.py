@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hybrid_operator.cli.main import EXIT_NO, BadInputError
 from hybrid_operator.cli.output import table
+from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.calibration import REJECT, manifest
 from hybrid_operator.kube.client import ConnectError, Kube, connect
 from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import CHILDREN, RESOURCE, Key
 from hybrid_router.outcomes import fit as fitting
 from hybrid_router.outcomes import log as logs
-from hybrid_router.table import Calibration, TableError, decode_calibration, encode_calibration
+from hybrid_router.table import encode_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from hybrid_router.outcomes.fit import Fitted
     from hybrid_router.outcomes.log import Log
+    from hybrid_router.table import Calibration
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 PROBABILITY = click.FloatRange(0, 1)
 
 
@@ -38,8 +39,8 @@ PROBABILITY = click.FloatRange(0, 1)
     type=click.File(encoding="utf-8", errors="replace"),
     help="Routers' access log, as `kubectl logs` gives it; - reads standard input. Repeatable.",
 )
-@click.option("-o", "--output", type=FILE, help="State to write; without it, only the table.")
-@click.option("--state", "before", type=FILE, help="State in force, to compare with.")
+@click.option("-o", "--output", type=STATE, help="State to write; without it, only the table.")
+@click.option("--state", "before", type=STATE, help="State in force, to compare with.")
 @click.option(
     "--threshold",
     type=PROBABILITY,
@@ -70,7 +71,7 @@ def fit(
             f"no request in the log was decided by a confidence ({log.unread} lines are none of a "
             "router's): is spec.router.accessLog on?"
         )
-    known = _read(before) if before is not None else None
+    known = read_state(before) if before is not None else None
     if known is not None and (known.classifier, known.model) != (log.classifier, log.model):
         raise BadInputError(
             f"{before}: is of {known.classifier} {known.model}, the log of {log.classifier} "
@@ -150,17 +151,8 @@ def _move(pair: tuple[float, float]) -> str:
     return f"{pair[0]:.1%} -> {pair[1]:.1%}"
 
 
-def _read(path: Path) -> Calibration:
-    try:
-        return decode_calibration(path.read_bytes())
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror}") from None
-    except TableError as error:
-        raise BadInputError(f"{path}: is no state that routers take: {error}") from None
-
-
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=STATE)
 @click.argument("name")
 @click.option("-n", "--namespace", help="Defaults to the kubeconfig's.")
 @click.option("--print", "shows", is_flag=True, help="Print the ConfigMap instead of applying it.")
@@ -170,7 +162,7 @@ def apply(file: Path, name: str, namespace: str | None, shows: bool) -> None:  #
     It becomes the ConfigMap that spec.routing.calibration names. The operator checks it and puts it
     into the routers' table; no router restarts. `hinf status` tells, in the condition Calibrated.
     """
-    state = _read(file)
+    state = read_state(file)
     _run(lambda kube, where: _apply(kube, Key(namespace or where, name), state, shows=shows))
 
 

@@ -36,14 +36,31 @@ class Part:
     gpu_hour_usd: Decimal | None
 
 
-def capacity(fit: Fit) -> int | None:
+def capacity(fit: Fit, tokens_in: int = INPUT, tokens_out: int = OUTPUT) -> int | None:
     """Return input and output tokens per second of one busy replica; None where unknown."""
     if fit.shape is None or fit.gpu is None or fit.serving is None or fit.impossible:
         return None
-    scale = min(1, fit.serving.context / (INPUT + OUTPUT))
-    traffic = throughput.Traffic(max(1, int(INPUT * scale)), max(1, int(OUTPUT * scale)))
+    scale = min(1, fit.serving.context / (tokens_in + tokens_out))
+    traffic = throughput.Traffic(max(1, int(tokens_in * scale)), max(1, int(tokens_out * scale)))
     rate = throughput.tokens_per_s(fit.shape, fit.gpu, fit.serving, traffic)
     return None if rate is None else round(rate * fit.serving.gpus)
+
+
+def gpu_hour_usd(model: ModelSpec, fit: Fit) -> Decimal | None:
+    """Return what an hour of one of the model's GPUs costs: as stated, else the usual price."""
+    stated = model.cost.gpu_hour_usd if model.cost else None
+    return Decimal(stated) if stated is not None else fit.gpu.usd_per_hour if fit.gpu else None
+
+
+def request_usd(model: ModelSpec, fit: Fit, tokens_in: int, tokens_out: int) -> float | None:
+    """Return what a request costs on a replica that is busy all the time; idle hours come on top.
+
+    None where price or capacity is unknown.
+    """
+    hour, rate = gpu_hour_usd(model, fit), capacity(fit, max(1, tokens_in), tokens_out)
+    if hour is None or not rate:
+        return None
+    return float(hour) * model.accelerator.count / 3600 / rate * (tokens_in + tokens_out)
 
 
 def fleet(pairs: Iterable[tuple[ModelSpec, Fit]]) -> list[Part]:
@@ -52,8 +69,7 @@ def fleet(pairs: Iterable[tuple[ModelSpec, Fit]]) -> list[Part]:
     for model, fit in pairs:
         if fit.gpu is None:
             continue
-        stated = model.cost.gpu_hour_usd if model.cost else None
-        usd = Decimal(stated) if stated is not None else fit.gpu.usd_per_hour
+        usd = gpu_hour_usd(model, fit)
         count = replicas.initial(model.scaling)
         rate = capacity(fit)
         each = None if rate is None else float(rate * count)

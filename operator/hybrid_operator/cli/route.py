@@ -8,13 +8,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 
-from hybrid_operator.cli import offline
+from hybrid_operator.cli import costs, offline
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, file_option, output_option
 from hybrid_operator.cli.output import emit, table
+from hybrid_operator.cli.states import STATE, read_state
+from hybrid_operator.core.table import local_backend
 from hybrid_router.classify.cut import Cut
 from hybrid_router.classify.embedded import EmbeddedClassifier
+from hybrid_router.classify.model import Point
 from hybrid_router.classify.prompt import Prompt
+from hybrid_router.core.calibration import correct
 from hybrid_router.core.datapolicy import NOTHING, Ruling
 from hybrid_router.core.decision import (
     NOT_JUDGED,
@@ -47,28 +52,40 @@ ANSWER_TOKENS = 300
 @click.option("--model", default="auto", show_default=True, help="What the client would ask for.")
 @click.option("--key", help="Id of the client's key, for rules on keys.")
 @click.option("--header", "headers", multiple=True, help="NAME=VALUE, for rules on headers.")
+@click.option("--state", type=STATE, help="Calibration state, as hinf classifier fit writes it.")
 @output_option
-def route(
-    prompt: str,
-    path: str,
-    model: str,
-    key: str | None,
-    headers: tuple[str, ...],
-    output: str,
-) -> None:
+def route(prompt: str, path: str, model: str, output: str, **given: Any) -> None:  # noqa: ANN401  click's options
     """Show who would answer PROMPT (- reads standard input), and why.
 
     Every backend counts as available. The classifier is the embedded one, also where the resource
-    names another: that one needs a running model. Exit status 1: the request would be refused.
+    names another: that one needs a running model. The local cost is what the request takes of a
+    busy GPU's hour; `hinf tco` counts idle hours, too. Exit status 1: it would be refused.
     """
     text = sys.stdin.read() if prompt == "-" else prompt
     resource = offline.read(path)[0]
-    asked = Asked(model, key, len(text.encode()) // BYTES_PER_TOKEN, _headers(headers))
-    answer = _explain(resource.table(), asked, [{"role": "user", "content": text}])
+    tokens = len(text.encode()) // BYTES_PER_TOKEN
+    asked = Asked(model, given["key"], tokens, _headers(given["headers"]))
+    routes = resource.table()
+    if given["state"] is not None:
+        policy = structs.replace(routes.policy, calibration=read_state(given["state"]))
+        routes = structs.replace(routes, policy=policy)
+    answer = _explain(routes, asked, [{"role": "user", "content": text}])
+    if answer["cost_local_usd"] is None and answer["decision"] != "refuse":
+        answer["cost_local_usd"] = _local_cost(resource, model, tokens)
     rows = [(name, "-" if value in (None, []) else value) for name, value in answer.items()]
     emit(answer, output, table(("", ""), rows).lstrip("\n"))
     if answer["decision"] == "refuse":
         raise click.exceptions.Exit(EXIT_NO)
+
+
+def _local_cost(resource: offline.Resource, alias: str, tokens: int) -> float | None:
+    """Return what the prompt and a usual answer cost on a busy GPU of the alias' first model."""
+    targets = resource.table().models[alias].targets
+    fits = zip(resource.spec.models, resource.desired().fits, strict=False)
+    known = {local_backend(model.name): (model, fit) for model, fit in fits}
+    found = next((known[t.backend] for t in targets if t.backend in known), None)
+    usd = costs.request_usd(*found, tokens, ANSWER_TOKENS) if found is not None else None
+    return None if usd is None else round(usd, 8)
 
 
 def _headers(stated: Sequence[str]) -> dict[bytes, bytes]:
@@ -87,7 +104,10 @@ def _explain(routes: RouteTable, asked: Asked, messages: list[dict[str, str]]) -
         known = ", ".join(sorted(routes.models))
         raise BadInputError(f"--model: nobody serves {asked.alias!r}; there are {known}")
     classifier, prompt = EmbeddedClassifier(), Prompt.from_messages(messages)
-    found = terms(routes.policy, asked, Cut(classifier.model.curve).threshold(routes.policy))
+    state = routes.policy.calibration
+    curve = [Point(s.threshold, s.quality, s.local) for s in state.curve] if state else []
+    cut = Cut(curve or classifier.model.curve)
+    found = terms(routes.policy, asked, cut.threshold(routes.policy))
     ruling = _ruling(routes, messages)
     classes = {"data_classes": list(ruling.names)}
     if ruling.refused:
@@ -123,7 +143,8 @@ def _verdict(
     if not worth_judging(entry, targets, routes.backends):
         return NOT_JUDGED
     classifier, prompt = judge
-    return classifier.judge(prompt)
+    verdict, state = classifier.judge(prompt), routes.policy.calibration
+    return correct(state.maps, verdict) if state is not None else verdict
 
 
 def _decided(

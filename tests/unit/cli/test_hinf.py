@@ -93,6 +93,58 @@ def test_route_says_who_answers_and_why(resource, prompt, decision, reason):
     assert (answer["decision"], answer["reason"]) == (decision, reason)
 
 
+def test_route_says_what_the_prompt_costs_on_both_sides():
+    answer = json.loads(hinf("route", "-f", MINIMAL, EASY, "-o", "json").output)
+    assert 0 < answer["cost_local_usd"] < answer["cost_api_usd"]
+
+
+def test_route_decides_by_a_calibration_state(tmp_path):
+    held = table.HeldOut(
+        outcomes=9, log_loss_before=1, log_loss_after=1, brier_before=0, brier_after=0
+    )
+    maps = {"*": table.Map(offset=-3.0)}
+    state = table.Calibration(classifier="embedded", model="m", maps=maps, held_out=held)
+    (tmp_path / "state.json").write_bytes(table.encode_calibration(state))
+    said = ("route", "-f", MINIMAL, EASY, "--state", str(tmp_path / "state.json"), "-o", "json")
+    assert json.loads(hinf(*said).output)["decision"] == "api"
+
+
+def test_fit_says_what_outcomes_change_and_writes_a_state_that_helps(tmp_path):
+    log, state = tmp_path / "log.jsonl", tmp_path / "state.json"
+    log.write_text("".join(judged(number, good=number % 3 > 0) for number in range(120)))
+    result = hinf("classifier", "fit", "--log", str(log), "-o", str(state))
+    assert result.exit_code == 0, result.output
+    assert "120 outcomes of local answers (feedback 120)" in result.output
+    assert "next: hinf classifier apply" in result.output
+    assert table.decode_calibration(state.read_bytes()).held_out.outcomes == 120
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code", "told"),
+    [
+        pytest.param(20, 1, "no state: 20 outcomes of local answers, 30 are needed", id="few"),
+        pytest.param(0, 2, "is spec.router.accessLog on?", id="no log"),
+    ],
+)
+def test_fit_writes_nothing_where_there_is_no_ground_for_it(tmp_path, outcomes, code, told):
+    log, state = tmp_path / "log.jsonl", tmp_path / "state.json"
+    log.write_text("".join(judged(number, good=True) for number in range(outcomes)))
+    result = hinf("classifier", "fit", "--log", str(log), "-o", str(state))
+    assert (result.exit_code, told in result.output) == (code, True), result.output
+    assert not state.exists()
+
+
+def judged(number, *, good):
+    """Return two lines of a router's log: a local answer, and what a client says of it."""
+    at = {"request_id": f"r{number}", "key": "alice", "time": 1.0}
+    decision = at | {
+        "status": 200, "intent": "chat", "confidence": 0.95, "source": "local",
+        "classifier": "embedded", "classifier_model": "m",
+    }  # fmt: skip
+    outcome = at | {"type": "outcome", "source": "feedback", "score": float(good), "side": "local"}
+    return f"{json.dumps(decision)}\n{json.dumps(outcome)}\n"
+
+
 def test_route_reads_a_prompt_from_standard_input():
     answer = json.loads(hinf("route", "-f", MINIMAL, "-", "-o", "json", given=EASY).output)
     assert answer["decision"] == "local"
