@@ -188,8 +188,7 @@ class _Router:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if pipeline.tracer is not None:
-                await pipeline.tracer.close()
+            await pipeline.close()
             await classifier.close()
             await client.close()
 

@@ -17,6 +17,7 @@ from hybrid_router.judging import Judging
 from hybrid_router.keys import Unauthorized
 from hybrid_router.openai.body import invalid
 from hybrid_router.openai.errors import ApiError
+from hybrid_router.outcomes.comparing import Comparing
 from hybrid_router.outcomes.desk import Desk
 from hybrid_router.responses.request import ResponsesCall
 from hybrid_router.ticker import Ticker
@@ -85,6 +86,15 @@ class Pipeline:
         registry.listen(self._gates.follow)
         self._admission = Admission(registry)
         self._failover = Failover(registry, client, metrics, Ticker(TICK_SECONDS))
+        self._comparing = Comparing(
+            self._failover, self._gates, self.desk, metrics, lambda: registry.routers
+        )
+
+    async def close(self) -> None:
+        """End what is under way for nobody."""
+        await self._comparing.close()
+        if self.tracer is not None:
+            await self.tracer.close()
 
     def authorize(self, exchange: Exchange) -> None:
         """Check the client's key.
@@ -219,6 +229,7 @@ class Pipeline:
         self.metrics.request(answering.surface, answering.model, source, reason, status, seconds)
         self.metrics.diverted.note(answering, source, status)
         self.desk.answered(exchange, answering, source, status)
+        self._comparing.consider(exchange, answering, source, status)
         log, spans = self._log, answering.spans
         if (log is None or not log.on) and spans is None:
             return

@@ -120,8 +120,7 @@ async def router(
         yield Router(port, server, registry, metrics, client)
     finally:
         await server.close()
-        if pipeline.tracer is not None:
-            await pipeline.tracer.close()
+        await pipeline.close()
         await client.close()
         await asyncio.sleep(0)
 

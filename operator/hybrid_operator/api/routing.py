@@ -164,6 +164,17 @@ class CalibrationSource(Spec):
     """ConfigMap of this namespace, as hinf classifier apply writes it."""
 
 
+class Comparison(Spec):
+    """A share of requests is answered by both sides, and a stronger model judges the answers."""
+
+    judge: ApiTarget
+    """Model that judges."""
+    share: Fraction
+    """Share of classified requests that is compared, such as "0.01"."""
+    usd_per_day: Annotated[USD, Field(alias="usdPerDay")]
+    """Most that comparisons cost in a day, over all routers, in US dollars."""
+
+
 class Breaker(Spec):
     """Circuit breaker of one replica."""
 
@@ -216,6 +227,8 @@ class Routing(Spec):
     """Asks this side first for every classified request, and only records the decisions."""
     calibration: CalibrationSource | None = None
     """What outcomes say of the classifier's confidences. Without it, they stay as shipped."""
+    comparison: Comparison | None = None
+    """Compares both sides now and then, after the client has its answer. Without it, never."""
     failover: Failover | None = None
     """How hard a request is tried."""
     prefix_affinity: bool | None = None

@@ -69,6 +69,11 @@ def engine(owner: str, model: str) -> str:
     return _with_hash(f"{owner}-{model}", digest(owner, model), MAX_LABEL)
 
 
+def api_backend(provider: str) -> str:
+    """Return the table's name of the backend that a provider's account is."""
+    return f"api/{provider}"
+
+
 def volume(kind: str, name: str) -> str:
     """Return the name of a pod's volume for the thing `name` of a `kind`."""
     return fit(f"{kind}-{name}")

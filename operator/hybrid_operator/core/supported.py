@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_operator.api.base import Problem
+from hybrid_operator.core import comparison
 from hybrid_operator.core.scaling import intent as scaling
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def not_acted_on(spec: HybridInferenceSpec) -> list[Problem]:
     """Return each field that has no effect yet, and what happens instead."""
     return [
         *(p.below("spec.routing") for p in _routing(spec.routing)),
+        *comparison.problems(spec),
         *_budgets(spec),
         *(p.below(f"spec.models[{i}]") for i, each in enumerate(spec.models) for p in _model(each)),
     ]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
-from hybrid_operator.core import limits, naming, prices, rules
+from hybrid_operator.core import comparison, limits, naming, prices, rules
 from hybrid_operator.core.engine import intent
 from hybrid_operator.core.engine.concurrency import at_once
 from hybrid_operator.core.engine.surfaces import surfaces
@@ -69,14 +69,12 @@ class Document:
     problems: tuple[Problem, ...] = ()
 
 
+api_backend = naming.api_backend
+
+
 def local_backend(model: str) -> str:
     """Return the table's name of the backend that a local model's replicas are."""
     return f"local/{model}"
-
-
-def api_backend(provider: str) -> str:
-    """Return the table's name of the backend that a provider's account is."""
-    return f"api/{provider}"
 
 
 def render(
@@ -89,7 +87,9 @@ def render(
         generation=owner.generation,
         models=_models(spec, context.defaults),
         backends=_backends(context, spec),
-        policy=replace(_policy(spec, context.defaults), calibration=state),
+        policy=replace(
+            _policy(spec, context.defaults), calibration=state, comparison=comparison.of(spec)
+        ),
         keys=limits.client_keys(spec, KEYS),
         routers=limits.sharers(owner, spec),
         access_log=spec.router.access_log is True,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hybrid_router.core.decision import Earlier, Verdict
 from hybrid_router.table import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hybrid_router.core.decision import Verdict
     from hybrid_router.table import Map
 
 LEAST = 1e-6
@@ -47,14 +46,13 @@ def correct(maps: Mapping[str, Map], verdict: Verdict) -> Verdict:
     """Return a verdict with its confidence, and those of earlier turns, corrected."""
     if verdict.confidence is None:
         return verdict
-    return replace(
-        verdict,
-        confidence=corrected(maps, verdict.intent, verdict.confidence),
-        score=verdict.confidence,
-        earlier=tuple(
-            [
-                replace(turn, confidence=corrected(maps, turn.intent, turn.confidence))
-                for turn in verdict.earlier
-            ]
-        ),
+    earlier = tuple(
+        [
+            Earlier(corrected(maps, turn.intent, turn.confidence), turn.intent)
+            for turn in verdict.earlier
+        ]
+    )
+    confidence = corrected(maps, verdict.intent, verdict.confidence)
+    return Verdict(  # not `replace`, which costs 5 microseconds
+        confidence, verdict.intent, verdict.classifier, verdict.error, earlier, verdict.confidence
     )

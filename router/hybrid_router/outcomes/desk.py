@@ -78,6 +78,19 @@ class Desk:
         )  # fmt: skip
         return True
 
+    def compared(self, outcome: Outcome, served: str, said: float) -> None:
+        """Take what a judge says of one side's answer; only one that a client got is counted.
+
+        Args:
+            outcome: the judge's.
+            served: the side that answered the client.
+            said: the confidence that the decision was made by.
+        """
+        if outcome.side == served and outcome.score is not None:
+            state = self._state()[:8]
+            self._metrics.drift.judged("judge", served, outcome.score, said, state)
+        self._write(outcome)
+
     def answered(self, exchange: Exchange, answering: Answering, source: str, status: int) -> None:
         """See whether a request that has ended says something of an earlier one."""
         call, decision = answering.call, answering.decision

@@ -87,11 +87,11 @@ def read(lines: Iterable[str]) -> Log:
     """
     found = Log()
     decided: dict[_Key, _Line] = {}
-    judged: dict[_Key, dict[str, _Line]] = {}
+    judged: dict[_Key, dict[tuple[str, str], _Line]] = {}
     for line in _lines(lines, found):
         at = line.key, line.request_id
         if line.type == "outcome":
-            judged.setdefault(at, {})[line.source] = line
+            judged.setdefault(at, {})[line.source, line.side] = line
         elif line.confidence is not None and line.status == 200:  # noqa: PLR2004  OK
             decided[at] = line
     who = Counter((line.classifier, line.classifier_model) for line in decided.values())
@@ -125,18 +125,18 @@ def _lines(lines: Iterable[str], found: Log) -> Iterator[_Line]:
             found.unread += 1
 
 
-def _join(found: Log, line: _Line, judged: dict[str, _Line]) -> None:
+def _join(found: Log, line: _Line, judged: dict[tuple[str, str], _Line]) -> None:
     score = line.score if line.score is not None else line.confidence or 0.0
     intent = line.intent or "unknown"
     found.decisions.append(Decision(line.request_id, intent, score, line.source == "local"))
     for source, weight in WEIGHTS.items():
-        said = judged.get(source)
-        if said is None or said.score is None:
-            continue
-        if said.side == "local":
-            found.examples.append(
-                Example(line.request_id, intent, score, said.score, weight, source)
-            )
-        else:
+        said = judged.get((source, "local"))
+        if said is not None and said.score is not None:
+            example = Example(line.request_id, intent, score, said.score, weight, source)
+            found.examples.append(example)
+            break
+    for source in WEIGHTS:
+        said = judged.get((source, "api"))
+        if said is not None and said.score is not None:
             found.api.append(said.score)
-        return
+            break

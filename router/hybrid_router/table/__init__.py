@@ -42,7 +42,7 @@ from hybrid_router.table.document import (
     encode,
     json_schema,
 )
-from hybrid_router.table.policy import Classifier, IntentPolicy, Policy, RoutingRule
+from hybrid_router.table.policy import Classifier, Comparison, IntentPolicy, Policy, RoutingRule
 from hybrid_router.table.values import RateLimits, SecretRef, TableError
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "Calibration",
     "Capability",
     "Classifier",
+    "Comparison",
     "DataPolicy",
     "HeldOut",
     "IntentPolicy",

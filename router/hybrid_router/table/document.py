@@ -92,6 +92,8 @@ def _check(table: RouteTable) -> None:
         for index, target in enumerate(model.targets):
             _check_reference(f"models[{name}].targets[{index}]", target, table)
     _check_classifier(table)
+    if table.policy.comparison is not None:
+        _check_reference("policy.comparison.judge", table.policy.comparison.judge, table)
     if table.policy.calibration is not None:
         check_calibration("policy.calibration", table.policy.calibration)
     if table.policy.data is not None:

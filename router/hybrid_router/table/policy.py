@@ -23,6 +23,16 @@ class Classifier(Part, frozen=True):
     """A verdict that takes longer counts as a broken classifier: the API answers."""
 
 
+class Comparison(Part, frozen=True):
+    """Of a share of requests, both sides' answers are judged, after the client has its own."""
+
+    judge: Target
+    """A model that is stronger than both."""
+    share: Annotated[float, Meta(gt=0, le=1)]
+    usd_per_day: Annotated[float, Meta(gt=0)]
+    """Of all routers together; each spends its part. Days are UTC's."""
+
+
 Side = Literal["local", "api"]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
@@ -68,6 +78,7 @@ class Policy(Part, frozen=True):
     classifier: Classifier = Classifier()
     calibration: Calibration | None = None
     """What outcomes say of the classifier's confidences."""
+    comparison: Comparison | None = None
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.85
     """Local at this confidence or more."""
     quality: Annotated[float, Meta(gt=0, le=1)] | None = None

@@ -164,6 +164,11 @@ class Metrics:
         """Count a broken stream that could be continued by its token ids, and whether it was."""
         self._ways.broken_streams.labels(backend, "continued" if continued else "given-up").inc()
 
+    def compared(self, outcome: str, usd: float) -> None:
+        """Count a comparison of both sides: `judged`, `failed` or `no-money`; and what it cost."""
+        self._ways.comparisons.labels(outcome).inc()
+        self._ways.comparison_usd.labels().inc(usd)
+
     def data_class(self, name: str, action: str) -> None:
         """Count a class of data that a request holds; `name` is one of the policy's."""
         self._state.data_classes.labels(name, action).inc()
@@ -220,6 +225,19 @@ class _Ways:
             "hinf_router_spans",
             "OpenTelemetry spans, where they are switched on: sent, or dropped.",
             ("outcome",),
+            registry=own,
+        )
+
+        self.comparisons = Counter(
+            "hinf_router_comparisons",
+            "Requests answered by both sides for a judge: judged, failed, or no money left today.",
+            ("outcome",),
+            registry=own,
+        )
+        self.comparison_usd = Counter(
+            "hinf_router_comparison_usd",
+            "What comparisons cost, in USD.",
+            (),
             registry=own,
         )
 

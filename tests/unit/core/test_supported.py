@@ -27,6 +27,25 @@ CASES = [
         ["spec.routing.classifier.type"],
         id="a cascade",
     ),
+    pytest.param(
+        MINIMAL + "routing: {comparison: {judge: {provider: openai, model: gpt-4o}, "
+        'share: "0.01", usdPerDay: "1"}}',
+        [],
+        id="a comparison by a model of known price is",
+    ),
+    pytest.param(
+        MINIMAL + "routing: {comparison: {judge: {provider: openai, model: nope}, "
+        'share: "0.01", usdPerDay: "1"}}',
+        ["spec.routing.comparison.judge"],
+        id="but not one by a model that is not there",
+    ),
+    pytest.param(
+        "providers: [{name: openai, baseURL: https://example.com, models: [{name: gpt-4o}]}]\n"
+        "routing: {comparison: {judge: {provider: openai, model: gpt-4o}, "
+        'share: "0.01", usdPerDay: "1"}}',
+        ["spec.routing.comparison"],
+        id="nor one that costs nobody knows what",
+    ),
     pytest.param(MINIMAL + "routing: {prefixAffinity: true}", [], id="but not prefix affinity"),
     pytest.param(
         MINIMAL + 'budgets: [{name: all, period: day, limitUSD: "1"}]',

@@ -11,6 +11,7 @@ from hybrid_operator.core.objects.context import Context
 from hybrid_operator.core.plan import plan
 from hybrid_router.table import (
     Backend,
+    Comparison,
     DataPolicy,
     KeyLimits,
     RateLimits,
@@ -284,6 +285,21 @@ routing:
 def test_the_classifier_is(stated, expected):
     found = render(f"{MINIMAL}routing: {{classifier: {{type: {stated}}}}}")
     assert found.policy.classifier.type == expected
+
+
+def test_a_comparison_and_the_log_are_the_tables():
+    found = render(
+        MINIMAL
+        + """
+routing:
+  comparison: {judge: {provider: openai, model: gpt-4o}, share: "0.02", usdPerDay: "1.50"}
+router: {accessLog: true}
+"""
+    )
+    judge = Target(backend="api/openai", model="gpt-4o")
+    assert found.policy.comparison == Comparison(judge=judge, share=0.02, usd_per_day=1.5)
+    assert found.access_log
+    assert not render(MINIMAL).access_log
 
 
 def test_a_data_policy_is_the_tables():
