@@ -184,6 +184,7 @@ STATES: tuple[tuple[str, Observed, Callable[[Observed], Plan]], ...] = (
         plain,
     ),
     ("a newer operator has newer engine defaults", settled(), newer),
+    ("the first spec was invalid", observed(MINIMAL.replace("a10g", "a11g")), plain),
     ("the spec became invalid", with_spec(MINIMAL.replace("a10g", "a11g")), plain),
     (
         "a Deployment of our name belongs to somebody else",

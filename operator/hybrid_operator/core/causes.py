@@ -55,6 +55,8 @@ def find(part: Workload) -> Cause:
         cause = rule(part)
         if cause is not None:
             return cause
+    if part.live is None and not part.wanted:
+        return Cause("NotCreated", f"{part.name}: not created yet")
     message = f"{part.name}: {part.ready} of {part.wanted} replicas answer; the others are starting"
     return Cause("Starting", message)
 

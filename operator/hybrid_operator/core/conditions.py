@@ -277,7 +277,7 @@ def degraded(facts: Facts, ready: Condition, parts: Iterable[Condition]) -> Cond
     return Condition("Degraded", "True", worst.reason, worst.message)
 
 
-_IN_TIME = frozenset({"Starting", "TableNotServed", "Unschedulable"})
+_IN_TIME = frozenset({"NotCreated", "Starting", "TableNotServed", "Unschedulable"})
 """Reasons that time may mend: part of every start."""
 
 
