@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from hybrid_router.table import Map
 
+UNKNOWN = "unknown"
+"""The intent of what has none, as of prompts that `slm` judged."""
 LEAST = 1e-6
 """Confidences are kept this far from 0 and 1, where log-odds have no end."""
 
@@ -36,7 +38,7 @@ def corrected(maps: Mapping[str, Map], intent: str | None, score: float) -> floa
 
     It is monotone in `score`, and never below 0 or above 1.
     """
-    found = maps.get(intent or EVERY) or maps.get(EVERY)
+    found = maps.get(intent or UNKNOWN) or maps.get(EVERY)
     if found is None or (found.slope == 1.0 and found.offset == 0.0):
         return score
     return probability(found.slope * log_odds(score) + found.offset)

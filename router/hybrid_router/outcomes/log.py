@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hybrid_router.core.calibration import UNKNOWN
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -127,7 +129,7 @@ def _lines(lines: Iterable[str], found: Log) -> Iterator[_Line]:
 
 def _join(found: Log, line: _Line, judged: dict[tuple[str, str], _Line]) -> None:
     score = line.score if line.score is not None else line.confidence or 0.0
-    intent = line.intent or "unknown"
+    intent = line.intent or UNKNOWN
     found.decisions.append(Decision(line.request_id, intent, score, line.source == "local"))
     for source, weight in WEIGHTS.items():
         said = judged.get((source, "local"))

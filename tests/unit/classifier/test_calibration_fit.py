@@ -65,6 +65,12 @@ def test_what_was_shipped_counts_for_a_hundred_outcomes(bad, least, most):
     assert least <= corrected(maps, "chat", 0.9) <= most
 
 
+def test_what_has_no_intent_is_an_intent_of_its_own():
+    seen = read([decision("a", intent=None), outcome("a", score=0.0)]).examples
+    maps = fitting.fit_maps(seen * 100)
+    assert corrected(maps, None, 0.8) == corrected(maps, "unknown", 0.8) < 0.5
+
+
 def test_outcomes_of_one_intent_hardly_move_another():
     maps = fitting.fit_maps(said(0.9, 0.0, 1000))
     assert corrected(maps, "text-to-sql", 0.9) > 0.75

@@ -164,6 +164,40 @@ async def test_the_log_says_what_a_fit_needs_and_nothing_of_the_prompt():
     assert b"sauce" not in stream.getvalue()
 
 
+async def test_a_state_is_followed_without_a_restart_and_one_of_another_model_is_not_applied():
+    def offer(r, generation, **policy):
+        document = served | {"version": 1, "generation": generation, "policy": policy}
+        r.registry.offer(json.dumps(document).encode(), "watch")
+
+    async with Upstream() as up, Upstream() as api:
+        served = both(up, api)
+        async with router(served, classifies=True) as r:
+            easy = {"messages": [{"role": "user", "content": "Translate 'good morning' to French"}]}
+            before = await r.chat("auto", **easy)
+            offer(r, 1, calibration=STATE)
+            during = await r.chat("auto", **easy)
+            offer(r, 2, calibration=STATE | {"model": "another"})
+            other = await r.chat("auto", **easy)
+            offer(r, 3)
+            after = await r.chat("auto", **easy)
+    said = [a.headers["x-hybrid-confidence"] for a in (before, during, other, after)]
+    assert said[0] == said[2] == said[3]
+    assert float(said[1]) < float(said[0])
+
+
+async def test_drift_is_told_once_there_is_enough_to_tell():
+    async with Upstream() as up, Upstream() as api:
+        served = both(up, api, policy={"calibration": STATE})
+        async with router(served, classifier=Says(0.9)) as r:
+            for _ in range(199):
+                r.metrics.drift.saw(0.9)
+            early = "\nhinf_router_score_drift " in r.metrics.render().decode()
+            await ask(r)
+            late = r.sample("hinf_router_score_drift")
+    assert not early
+    assert late > 1  # all scores in one bin, where the state saw all alike
+
+
 @pytest.fixture
 def at_once(monkeypatch):
     monkeypatch.setattr(again, "LEAST_SECONDS", 0.0)
