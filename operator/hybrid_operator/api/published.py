@@ -1,4 +1,4 @@
-"""Prices of the providers that the resource knows by name, out of genai-prices.
+"""Prices of the providers whose API is known by its host, out of genai-prices.
 
 Importing that package takes 200 ms, and its data are 1.5 MB: what is used of them is written into
 the operator's data by `make generate`.
@@ -16,7 +16,7 @@ import genai_prices
 from genai_prices import Usage, calc_price
 from genai_prices.data import providers
 
-from hybrid_operator.api.providers import KNOWN
+from hybrid_operator.api.providers import HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ _DATE = re.compile(r"\b(?:as of|checked) (20[0-9]{2}-[01][0-9]-[0-3][0-9])\b")
 
 def document() -> str:
     """Return the data file: USD per million input, output and cached input tokens."""
-    entries = {name: dict(sorted(_prices(name))) for name in KNOWN}
+    entries = {name: dict(sorted(_prices(name))) for name in sorted(HOSTS.values())}
     source = f"genai-prices {version('genai-prices')}, last checked {newest_date()} or later"
     lines = []
     for name, prices in entries.items():

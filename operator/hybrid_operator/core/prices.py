@@ -6,9 +6,11 @@ import re
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
+from hybrid_operator.api.providers import HOSTS
 from hybrid_operator.core.engine import data
 
 if TYPE_CHECKING:
@@ -51,12 +53,13 @@ def published(provider: str, model: str) -> Price | None:
 def price(provider: Provider, model: ProviderModel) -> Price | None:
     """Return what the resource says that `model` costs, else what its provider publishes.
 
-    An account with a base URL of its own may be anybody's: of that nothing is published.
+    A base URL says whose API it is by its host; of one that may be anybody's nothing is published.
     """
     stated = model.prices
     if stated is not None:
         cached = stated.cached_input_usd or stated.input_usd
         return Price(Decimal(stated.input_usd), Decimal(stated.output_usd), Decimal(cached))
+    whose: str | None = provider.type or provider.name
     if provider.base_url is not None:
-        return None
-    return published(provider.type or provider.name, model.upstream or model.name)
+        whose = HOSTS.get(urlsplit(provider.base_url).hostname or "")
+    return published(whose, model.upstream or model.name) if whose is not None else None

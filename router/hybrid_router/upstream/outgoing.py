@@ -1,11 +1,13 @@
 """What is sent to a backend besides the body.
 
-Header fields are an allow-list. A client's key, cookies, baggage and addresses never leave; trace
-context and the request's id go to backends inside the cluster only.
+Header fields are an allow-list, and so are their values: what a provider's API names its versions
+and features by, and nothing that could be a person's. A client's key, cookies, baggage and
+addresses never leave; trace context and the request's id go to backends inside the cluster only.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -20,8 +22,15 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.tracing import AttemptSpan
     from hybrid_router.upstream.pool import Origin
 
-_EXTERNAL = (b"openai-beta",)
-_ANTHROPIC_VERSION = b"2023-06-01"
+MAX_VALUE_BYTES = 512
+"""Of a client's header field that reaches a provider; the data policy does not read these."""
+_features = re.compile(
+    rb"[A-Za-z][A-Za-z0-9-]{0,63}(?:=[A-Za-z0-9-]{1,16})?"
+    rb"(?:, ?[A-Za-z][A-Za-z0-9-]{0,63}(?:=[A-Za-z0-9-]{1,16})?)*"
+)
+"""As in `context-1m-2025-08-07,files-api-2025-04-14` and `assistants=v2`."""
+_version = re.compile(rb"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
+_ANTHROPIC_VERSION = b"anthropic-version: 2023-06-01\r\n"
 """The version of Anthropic's API that is written and read here; a client may ask for another."""
 _FIXED = (
     b"user-agent: " + USER_AGENT + b"\r\n"
@@ -76,10 +85,16 @@ def passed_headers(
         context = child_of(headers) if span is None else span.context
         lines = [context, b"x-request-id: %s\r\n" % request_id.encode()]
     else:
-        lines = [b"%s: %s\r\n" % (n, headers[n]) for n in _EXTERNAL if n in headers]
+        lines = [_named(headers, b"openai-beta", _features)]
     if backend.dialect == "anthropic":
-        version = headers.get(b"anthropic-version", _ANTHROPIC_VERSION)
-        lines.append(b"anthropic-version: %s\r\n" % version)
-        if b"anthropic-beta" in headers:
-            lines.append(b"anthropic-beta: %s\r\n" % headers[b"anthropic-beta"])
+        lines.append(_named(headers, b"anthropic-version", _version) or _ANTHROPIC_VERSION)
+        lines.append(_named(headers, b"anthropic-beta", _features))
     return b"".join(lines)
+
+
+def _named(headers: Mapping[bytes, bytes], name: bytes, form: re.Pattern[bytes]) -> bytes:
+    """Return a field's line, if its value has the form in which nothing but names can stand."""
+    value = headers.get(name)
+    if value is None or len(value) > MAX_VALUE_BYTES or form.fullmatch(value) is None:
+        return b""
+    return b"%s: %s\r\n" % (name, value)

@@ -38,6 +38,18 @@ def price(text: str):
         ),
         pytest.param("{name: openai, models: [{name: gpt-nobody}]}", None, id="an unknown model"),
         pytest.param(
+            "{name: fast, type: openai-compatible, baseURL: 'https://api.groq.com/openai/v1',"
+            " models: [{name: big, upstream: llama-3.3-70b-versatile}]}",
+            ("0.59", "0.79", "0.59"),
+            id="another provider, by the host of its API",
+        ),
+        pytest.param(
+            "{name: groq, type: openai-compatible, baseURL: 'https://api.groq.com.evil.example/v1',"
+            " models: [{name: llama-3.3-70b-versatile}]}",
+            None,
+            id="a host that only looks like one",
+        ),
+        pytest.param(
             "{name: openai, baseURL: 'https://mine.example', models: [{name: gpt-4o}]}",
             None,
             id="an endpoint that may be anybody's",
