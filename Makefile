@@ -5,8 +5,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup test-unit test-integration test-e2e test-full test-vllm-args vllm-options check fmt generate lock clean planner-accuracy \
-	cluster-up cluster-down images bench
+.PHONY: help demo test setup test-unit test-integration test-e2e test-full fuzz test-vllm-args vllm-options check fmt generate lock clean planner-accuracy \
+	cluster-up cluster-down images soak bench
 
 help: ## Show this manual
 	@awk -f tools/help.awk $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-full: setup ## Run what `make test` runs, and then the long ones: chaos wit
 
 test-vllm-args: setup ## Parse every argv that is rendered with the real parsers of six vLLM releases, 0.8.5 to the newest (3 min)
 	@$(PYTHON) -m tests.vllm_args.releases check 0.8.5 0.9.2 0.10.2 0.18.0 0.25.0 0.32.0
+
+fuzz: setup ## Look for bytes that break wire code, with hypothesis and atheris; MINUTES=60 for longer (5 min)
+	@$(PYTHON) -m tests.fuzz.run --minutes $(or $(MINUTES),5)
 
 vllm-options: setup ## Read from vLLM's parsers which release has which option, for the operator's data file (10 min)
 	@$(PYTHON) -m tests.vllm_args.releases collect 0.8.5 0.9.2 0.10.2 0.11.2 0.12.0 0.14.1 0.16.0 0.17.1 0.18.0 0.20.2 0.22.1 0.25.0 \
@@ -76,6 +79,9 @@ images: setup ## Build the images of the router and the operator with Docker or 
 	@tools/images
 
 ##@ Measure
+
+soak: setup ## A week in an hour: a router under changing tables and bad backends stays flat; MINUTES=60 for the week (10 min)
+	@$(PYTHON) -m tests.perf.soak --minutes $(or $(MINUTES),10)
 
 bench: ## List the benchmarks; `make bench-NAME` runs one and writes build/bench/NAME.json and NAME.md
 	@found=0; for script in tests/perf/bench_*.py; do \

@@ -26,12 +26,12 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import uvloop
 
 from tests.support.engines import Model, engine, pieces
-from tests.support.routers import Reply, Router, backend, request, router
+from tests.support.routers import Raw, Reply, Router, backend, request, router
 from tests.support.upstreams import (
     Behaviour,
     Talk,
@@ -151,6 +151,13 @@ def table(up: dict[str, Upstream], bad: list[str], generation: int) -> dict[str,
     }
 
 
+class Reachable(Protocol):
+    """A router, wherever it is."""
+
+    async def connect(self) -> Raw:
+        """Return a raw connection to it."""
+
+
 class Chaos:
     """One run.
 
@@ -212,7 +219,7 @@ class Chaos:
             self.left -= 1
             await self._ask(r)
 
-    async def _ask(self, r: Router) -> None:
+    async def _ask(self, r: Reachable) -> None:
         kind = self.draw.choice(("whole", "stream", "stream", "tools"))
         fields: dict[str, Any] = {"stream": kind != "whole", "user": str(self.draw.random())}
         if kind == "tools":

@@ -144,6 +144,7 @@ class EventFilter:
         if generated:
             self._commit(passed)
         elif self.done:
+            self.done = False
             self.failure = "the stream ended before anything was generated"
         elif self._held_bytes > MAX_HELD_BYTES:
             self.failure = "the stream says too much before anything is generated"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_router.openai.answer import NotAnAnswerError, Usage
-from hybrid_router.openai.sse import MAX_EVENT_BYTES, payload, split
+from hybrid_router.openai.sse import EventFilter, payload
 from hybrid_router.translate.pieces import PING, Begin, NotUnderstoodError, Ping, Reader, Writer
 
 if TYPE_CHECKING:
@@ -52,45 +52,21 @@ class Translated:
         return self._writer().error(status, message)
 
 
-class TranslatedStream:
-    """A stream, event by event; attributes as of `openai.sse.EventFilter`."""
+class TranslatedStream(EventFilter):
+    """A stream that is read in one dialect and written in another, event by event."""
 
-    __slots__ = (
-        "_held", "_reader", "_rest", "_writer",
-        "committed", "done", "events", "failure", "told",
-    )  # fmt: skip
+    __slots__ = ("_reader", "_writer")
 
     def __init__(self, reader: Reader, writer: Writer) -> None:
+        super().__init__()
         self._reader = reader
         self._writer = writer
-        self._rest = b""
-        self._held: list[bytes] = []
-        self.committed = False
-        self.done = False
-        self.failure: str | None = None
-        self.told = False
-        self.events = 0
-
-    @property
-    def usage(self) -> Usage | None:
-        """The usage so far, as the backend said."""
-        return self._reader.usage
-
-    @usage.setter
-    def usage(self, usage: Usage | None) -> None:
-        self._reader.usage = usage
 
     def feed(self, data: bytes) -> bytes:
         """Take a part of the body and return what the client may have now."""
-        events, self._rest = split(self._rest + data if self._rest else data)
-        passed: list[bytes] = []
-        for event in events:
-            if self.done or self.failure is not None:
-                break
-            self._take(event, passed)
-        if len(self._rest) > MAX_EVENT_BYTES:
-            self.failure = "an event is too long"
-        return b"".join(passed)
+        passed = self._events(data)
+        self.usage = self._reader.usage
+        return passed
 
     def broken(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which cannot go on."""
@@ -122,7 +98,5 @@ class TranslatedStream:
             return
         self.events += 1
         if not self.committed:
-            self.committed = True
-            passed += self._held
-            self._held.clear()
+            self._commit(passed)
         passed.append(written)

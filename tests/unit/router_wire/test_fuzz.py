@@ -13,6 +13,7 @@ from hybrid_router.openai.tokens import Tokens
 from hybrid_router.server.body import ChunkedBody
 from hybrid_router.server.request import parse_head
 from hybrid_router.table import TableError, decode
+from tests.support.fuzzing import examples
 
 _lines = st.lists(
     st.sampled_from(
@@ -50,7 +51,7 @@ _events = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None)  # a busy machine may take its time
+@settings(deadline=None, max_examples=examples(100))  # a busy machine may take its time
 @given(st.sampled_from([b"GET / HTTP/1.1", b"POST /v1/models HTTP/1.0", b"\x00"]), _lines)
 def test_a_head_is_read_or_refused(first, lines):
     try:
@@ -63,7 +64,7 @@ def test_a_head_is_read_or_refused(first, lines):
     assert status in {200, 400, 417, 505}
 
 
-@settings(deadline=None)  # a busy machine may take its time
+@settings(deadline=None, max_examples=examples(100))  # a busy machine may take its time
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60)))
 @example(b"3;x=y\r\nabc\r\n0\r\nT: 1\r\n\r\nrest", [1, 2, 7])
 def test_a_chunked_body_is_the_same_however_it_arrives(data, places):
@@ -84,7 +85,7 @@ def _read(parts):
     return said, body.complete, body.rest if body.complete else b""
 
 
-@settings(deadline=None)  # a busy machine may take its time
+@settings(deadline=None, max_examples=examples(100))  # a busy machine may take its time
 @given(st.binary(max_size=80) | _json.map(lambda value: json.dumps(value).encode()))
 @example(b"[" * 100_000)
 @example(b'{"version": 1, "backends": {"a": {"trust": "internal", "urls": ["http://["]}}}')
@@ -96,7 +97,7 @@ def test_a_table_is_read_or_refused(document):
     assert table.version == 1
 
 
-@settings(deadline=None)  # a busy machine may take its time
+@settings(deadline=None, max_examples=examples(100))  # a busy machine may take its time
 @given(_events)
 def test_a_stream_is_relayed_or_given_up(parts):
     tokens, stream, rest = Tokens(), Filter(hides_usage=True), Rest(Tokens())

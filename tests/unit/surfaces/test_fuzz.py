@@ -18,6 +18,7 @@ from hybrid_router.translate.messages_answer import MessagesReader, MessagesWrit
 from hybrid_router.translate.outgoing import outgoing
 from hybrid_router.translate.pieces import InexpressibleError
 from hybrid_router.translate.responses_answer import ResponsesWriter
+from tests.support.fuzzing import examples
 
 BACKENDS = [
     Backend(trust="external", urls=("http://a/v1",), dialect="anthropic"),
@@ -65,7 +66,7 @@ CONTENT = {"chat": "messages", "messages": "messages", "responses": "input"}
 
 
 @pytest.mark.parametrize("kind", list(FIELDS))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.data())
 def test_a_request_is_translated_or_refused(kind, data):
     turn = st.just({"role": "user", "content": "hi"})
@@ -96,7 +97,7 @@ ANSWERS = st.dictionaries(KEYS, VALUES, max_size=6)
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(answers=st.lists(ANSWERS, min_size=1, max_size=4))
 def test_an_answer_is_translated_or_no_answer(form, answers):
     for answer in answers:

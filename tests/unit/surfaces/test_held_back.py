@@ -54,6 +54,20 @@ NAMES = list(SPOKEN)
 PASSED = ["messages", "responses"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(m.named("message_stop"), id="nothing else"),
+        pytest.param(m.start() + m.named("message_stop"), id="no content"),
+    ],
+)
+def test_an_end_before_anything_was_generated_is_a_failure_and_no_end(said):
+    stream = MessagesFilter()
+    assert stream.feed(said) == b""
+    assert (stream.done, stream.committed) == (False, False)
+    assert stream.failure == "the stream ended before anything was generated"
+
+
 def cut(data, places):
     places = [0, *sorted(place % len(data) for place in places), len(data)]
     return [data[a:b] for a, b in pairwise(places)]

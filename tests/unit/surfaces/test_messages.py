@@ -65,6 +65,17 @@ async def test_a_stream_of_anthropics_passes_byte_by_byte():
     assert reply.headers["content-type"] == "text/event-stream"
 
 
+async def test_a_stream_that_ends_before_it_says_anything_is_tried_elsewhere():
+    empty = m.plays(m.start(), m.named("message_stop"))
+    spoken = [m.start(), *m.text(0, "a", "b"), *m.end()]
+    async with Upstream(empty) as first, Upstream(m.plays(*spoken)) as second:
+        both = table({"first": claude(first), "second": claude(second)})
+        async with router(both) as r:
+            reply = await ask(r, "m", stream=True)
+    assert reply.body == b"".join(spoken)
+    assert (len(first.received) > 0, len(second.received)) == (True, 1)
+
+
 async def test_vllms_own_messages_are_used():
     async with Upstream(m.answers_messages()) as up:
         own = table({"only": backend(up.url, engine="vllm")})
