@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from hybrid_router.calibrating import UNCALIBRATED
 from hybrid_router.telemetry.access import Access
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def access(
         threshold=told.threshold if told is not None else None,
         decision=_side(answering, told) if told is not None else "",
         shadow=(told.shadowed or "") if told is not None else "",
-        classifier=(told.classifier or "") if told is not None else "",
+        classifier=(told.classifier or "").removesuffix(UNCALIBRATED) if told is not None else "",
         classifier_model=calibrating.model if told is not None else "",
         state=calibrating.digest if told is not None else "",
         data_classes=answering.clearance.ruling.names,
@@ -63,6 +64,7 @@ def access(
         prompt_tokens=job.prompt_tokens if job is not None else 0,
         completion_tokens=job.completion_tokens if job is not None else 0,
         cost_usd=_cost(answering.table, job) if job is not None else None,
+        draft=answering.sureness,
         key=exchange.key_id,
     )
 

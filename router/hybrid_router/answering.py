@@ -10,6 +10,7 @@ from hybrid_router.telemetry.trace import trace_line
 
 if TYPE_CHECKING:
     from hybrid_router.admission import Ticket
+    from hybrid_router.core.cascade import Sureness
     from hybrid_router.core.decision import Decision
     from hybrid_router.openai.request import Call, Outgoing
     from hybrid_router.outcomes.receipts import Issued
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.tracing import Spans
     from hybrid_router.upstream.job import Job
 
+_FOR_THE_API = (Reason.NOT_CONFIDENT, Reason.CLASSIFIER_ERROR)
+
 
 class Answering:
     """What is known about one request's way, for headers, metrics and the log."""
 
     __slots__ = (
-        "call", "clearance", "decision", "issued", "job", "model", "reason", "spans", "surface",
-        "table", "ticket",
+        "call", "clearance", "decision", "issued", "job", "model", "reason", "spans", "sureness",
+        "surface", "table", "ticket",
     )  # fmt: skip
 
     def __init__(self, surface: str, table: RouteTable) -> None:
@@ -38,6 +41,11 @@ class Answering:
         self.spans: Spans | None = None
         self.ticket: Ticket | None = None
         self.issued: Issued | None = None
+        self.sureness: Sureness | None = None
+
+    def decided(self, decision: Decision, sureness: Sureness | None) -> None:
+        """Take the decision that a draft led to, and what the draft said."""
+        self.decision, self.sureness = decision, sureness
 
     def prefix(self, job: Job, backend: Backend, outgoing: Outgoing) -> bytes:
         """Return the response's own header lines for an attempt at `backend`."""
@@ -93,6 +101,9 @@ class Answering:
             failed = self.table.backends.get(name)
             if failed is not None and failed.trust != backend.trust:
                 return after_failure(failed)
-        if job.spilled and backend.trust != "internal":
+        internal = backend.trust == "internal"
+        if not internal and (job.spilled or decision.reason is Reason.DRAFT):
             return Reason.LOCAL_UNAVAILABLE
+        if internal and decision.reason in _FOR_THE_API:
+            return Reason.EXTERNAL_UNAVAILABLE
         return decision.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hybrid_router.classify.cut import Cut
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+UNCALIBRATED = "-uncalibrated"
+"""Ends the name of a classifier whose confidences nothing was fitted to."""
+
 
 class Calibrating:
     """Follows the table's state; without one, confidences stay as the classifier says them.
+
+    The embedded classifier comes fitted. A local model's log-probabilities are a probability only
+    with a state, and verdicts by them say so.
 
     Attributes:
         cut: turns a policy's quality or share into a threshold.
@@ -31,7 +38,7 @@ class Calibrating:
     def __init__(self, registry: Registry, metrics: Metrics) -> None:
         self._metrics = metrics
         self._state: Calibration | None = None
-        self._name = ""
+        self._name = "embedded"
         self.digest = self.model = ""
         self.cut = Cut(shipped().curve)
         registry.listen(self._follow)
@@ -39,12 +46,14 @@ class Calibrating:
 
     def __call__(self, verdict: Verdict) -> Verdict:
         """Return a verdict with the confidence that outcomes speak for."""
-        if verdict.confidence is None:
+        if verdict.confidence is None or verdict.classifier != self._name:
             return verdict
         self._metrics.drift.saw(verdict.confidence)
-        if self._state is None or verdict.classifier != self._name:
+        if self._state is not None:
+            return correct(self._state.maps, verdict)
+        if self._name == "embedded":
             return verdict
-        return correct(self._state.maps, verdict)
+        return replace(verdict, classifier=f"{self._name}{UNCALIBRATED}")
 
     def _follow(self, table: RouteTable) -> None:
         stated = table.policy.calibration
@@ -52,10 +61,10 @@ class Calibrating:
         fits = stated is not None and (stated.classifier, stated.model) == (name, self.model)
         state = stated if fits else None
         self._metrics.drift.against(stated.digest if stated is not None else "", state)
-        if state == self._state:
+        if (state, name) == (self._state, self._name):
             return
         self._state, self._name = state, name
         self.digest = state.digest if state is not None else ""
         curve = [Point(s.threshold, s.quality, s.local) for s in state.curve] if state else []
-        self.cut = Cut(curve or shipped().curve)
+        self.cut = Cut(curve or (shipped().curve if name == "embedded" else ()))
         _log.info("calibration state in force: %s", self.digest or "none")

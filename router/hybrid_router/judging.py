@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hybrid_router.calibrating import Calibrating
 from hybrid_router.classify.prompt import Prompt
+from hybrid_router.core import cascade
 from hybrid_router.core.decision import NOT_JUDGED, Verdict, decide, worth_judging
 from hybrid_router.core.terms import Asked, Terms, terms
+from hybrid_router.openai.draft import undraftable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from hybrid_router.openai.request import Call
     from hybrid_router.server.exchange import Exchange
     from hybrid_router.table import Model, RouteTable, Target
+    from hybrid_router.telemetry.judged import DraftOutcome as Outcome
     from hybrid_router.telemetry.metrics import Metrics
 
 PREFERRED = Verdict(None, None, "none")
@@ -64,6 +68,8 @@ class Judging:
         found = terms(table.policy, asked, cut.threshold(table.policy))
         verdict = await self._verdict(table, model, targets, (call, exchange.key_id or ""), found)
         made = decide(table.policy, targets, table.backends, verdict, available, found)
+        if table.policy.classifier.type == cascade.NAME:
+            made = self._drafted(made, table, call, found)
         if made.confidence is not None:
             cut.saw(made.confidence)
             self._metrics.decisions.made(made, table.backends)
@@ -73,6 +79,20 @@ class Judging:
         """Return whether a backend would take a request now that may go elsewhere, too."""
         pool, now = self._registry.pool(backend), time.monotonic()
         return pool.available(now) and pool.ramp.invites(now)
+
+    def _drafted(self, made: Decision, table: RouteTable, call: Call, found: Terms) -> Decision:
+        """Return the decision with a draft first, where there can be one."""
+        why = undraftable(call)
+        if why is not None:
+            return replace(made, undrafted=why)
+        return cascade.drafted(made, table.policy, table.backends, found, self._invites)
+
+    def drafted(self, made: Decision, table: RouteTable, draft: tuple[str, Outcome, int]) -> None:
+        """Count a draft that was judged: its backend, what became of it, and its tokens."""
+        self._metrics.judged.draft(*draft)
+        if made.confidence is not None:
+            self.calibrating.cut.saw(made.confidence)
+            self._metrics.decisions.made(made, table.backends)
 
     async def _verdict(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hybrid_router.accounting import access
@@ -13,6 +14,7 @@ from hybrid_router.answering import Answering
 from hybrid_router.anthropic.request import estimated_count
 from hybrid_router.core.decision import Needs, Reason, Refused, candidates
 from hybrid_router.datapolicy.source import Gates
+from hybrid_router.drafting import Drafting
 from hybrid_router.judging import Judging
 from hybrid_router.keys import Unauthorized
 from hybrid_router.openai.body import invalid
@@ -172,9 +174,7 @@ class Pipeline:
             answering.table, model, call, (exchange, clearance.ruling.kept)
         )
         answering.reason = decision.reason
-        if decision.confidence is not None:
-            answering.issued = self.desk.issue(exchange, decision.confidence)
-            answering.issued.say(local=answering.prefers_local(decision))
+        self._issue(exchange, answering, decision)
         job = answering.job = Job(
             call=call,
             client=exchange,
@@ -189,10 +189,19 @@ class Pipeline:
             began=exchange.began,
             spans=answering.spans,
         )
+        if decision.draft is not None:
+            issue = partial(self._issue, exchange, answering)
+            job.draft = Drafting(answering, decision, decision.draft, self._judging, issue)
         if not await self._failover.run(job):
             raise unanswered(job, self.registry)
         if write is not None and not exchange.finished and job.backend is not None:
             write(exchange, job)
+
+    def _issue(self, exchange: Exchange, answering: Answering, decision: Decision) -> None:
+        """Let the answer be judged by its identifier, if a confidence decided who gives it."""
+        if decision.confidence is not None:
+            answering.issued = self.desk.issue(exchange, decision.confidence)
+            answering.issued.say(local=answering.prefers_local(decision))
 
     async def _decide(
         self, table: RouteTable, model: Model, call: Call, asked: tuple[Exchange, str | None]

@@ -49,15 +49,26 @@ class Classifier(Spec):
             "model is what type slm asks: set type to slm, or leave model out",
             lambda c: c.model is None or c.type == "slm",
         ),
+        rule(
+            "!has(self.draftTokens) || (has(self.type) && self.type == 'cascade')",
+            "draftTokens are of type cascade: set type to cascade, or leave draftTokens out",
+            lambda c: c.draft_tokens is None or c.type == "cascade",
+        ),
     )
 
     type: Literal["embedded", "slm", "cascade", "none"] = "embedded"
-    """embedded: features of the prompt, in the router. slm: a local model is asked. cascade: a
-    local draft is judged. none: aliases are answered in their order. Defaults to embedded."""
+    """embedded: features of the prompt, in the router. slm: a local model is asked whether the
+    prompt is simple. cascade: the local model begins to answer, and the client gets that answer if
+    its log-probabilities are sure enough, else the API's. none: aliases are answered in their
+    order. Defaults to embedded."""
     model: DNSLabel | None = None
     """Local model that slm asks. Defaults to the first model."""
     timeout: Duration | None = None
-    """A verdict that takes longer sends the prompt to the API. Defaults to 2s."""
+    """A verdict that takes longer sends the prompt to the API; for cascade, how long a stream is
+    held back. Defaults to 2s, for cascade to 10s."""
+    draft_tokens: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Tokens of a draft that are judged; a stream is held back until so many are there. Defaults
+    to 32."""
 
 
 class ApiTarget(Spec):

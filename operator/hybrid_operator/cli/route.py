@@ -19,6 +19,7 @@ from hybrid_router.classify.cut import Cut
 from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.classify.model import Point
 from hybrid_router.classify.prompt import Prompt
+from hybrid_router.core import cascade
 from hybrid_router.core.calibration import correct
 from hybrid_router.core.datapolicy import NOTHING, Ruling
 from hybrid_router.core.decision import (
@@ -58,7 +59,9 @@ def route(prompt: str, path: str, model: str, output: str, **given: Any) -> None
     """Show who would answer PROMPT (- reads standard input), and why.
 
     Every backend counts as available. The classifier is the embedded one, also where the resource
-    names another: that one needs a running model. The local cost is what the request takes of a
+    names another: that one needs a running model. With a cascade the decision is `draft` where the
+    local model begins to answer: at the threshold or above the client gets its answer, below it the
+    API's, and cost_draft_usd is then spent in vain. The local cost is what the request takes of a
     busy GPU's hour; `hinf tco` counts idle hours, too. Exit status 1: it would be refused.
     """
     text = sys.stdin.read() if prompt == "-" else prompt
@@ -71,20 +74,22 @@ def route(prompt: str, path: str, model: str, output: str, **given: Any) -> None
         routes = structs.replace(routes, policy=policy)
     answer = _explain(routes, asked, [{"role": "user", "content": text}])
     if answer["cost_local_usd"] is None and answer["decision"] != "refuse":
-        answer["cost_local_usd"] = _local_cost(resource, model, tokens)
+        answer["cost_local_usd"] = _local_cost(resource, model, (tokens, ANSWER_TOKENS))
+    if answer["cost_draft_usd"] is None and answer["draft_tokens"] is not None:
+        answer["cost_draft_usd"] = _local_cost(resource, model, (tokens, answer["draft_tokens"]))
     rows = [(name, "-" if value in (None, []) else value) for name, value in answer.items()]
     emit(answer, output, table(("", ""), rows).lstrip("\n"))
     if answer["decision"] == "refuse":
         raise click.exceptions.Exit(EXIT_NO)
 
 
-def _local_cost(resource: offline.Resource, alias: str, tokens: int) -> float | None:
-    """Return what the prompt and a usual answer cost on a busy GPU of the alias' first model."""
+def _local_cost(resource: offline.Resource, alias: str, tokens: tuple[int, int]) -> float | None:
+    """Return what prompt and answer cost on a busy GPU of the alias' first model, in USD."""
     targets = resource.table().models[alias].targets
     fits = zip(resource.spec.models, resource.desired().fits, strict=False)
     known = {local_backend(model.name): (model, fit) for model, fit in fits}
     found = next((known[t.backend] for t in targets if t.backend in known), None)
-    usd = costs.request_usd(*found, tokens, ANSWER_TOKENS) if found is not None else None
+    usd = costs.request_usd(*found, *tokens) if found is not None else None
     return None if usd is None else round(usd, 8)
 
 
@@ -106,7 +111,8 @@ def _explain(routes: RouteTable, asked: Asked, messages: list[dict[str, str]]) -
     classifier, prompt = EmbeddedClassifier(), Prompt.from_messages(messages)
     state = routes.policy.calibration
     curve = [Point(s.threshold, s.quality, s.local) for s in state.curve] if state else []
-    cut = Cut(curve or classifier.model.curve)
+    shipped = classifier.model.curve if routes.policy.classifier.type == "embedded" else ()
+    cut = Cut(curve or shipped)
     found = terms(routes.policy, asked, cut.threshold(routes.policy))
     ruling = _ruling(routes, messages)
     classes = {"data_classes": list(ruling.names)}
@@ -116,7 +122,10 @@ def _explain(routes: RouteTable, asked: Asked, messages: list[dict[str, str]]) -
     try:
         targets = candidates(routes, entry, Needs(tokens=asked.tokens), ruling.kept)
         verdict = _verdict(routes, entry, targets, (classifier, prompt))
-        decision = decide(routes.policy, targets, routes.backends, verdict, lambda _: True, found)
+        policy, backends = routes.policy, routes.backends
+        decision = decide(policy, targets, backends, verdict, lambda _: True, found)
+        if policy.classifier.type == cascade.NAME:
+            decision = cascade.drafted(decision, policy, backends, found, lambda _: True)
     except Refused as refused:
         reason, rule = refused.message, found.rule
         return _answer("refuse", found.threshold, reason=reason, rule=rule) | classes
@@ -144,7 +153,8 @@ def _verdict(
         return NOT_JUDGED
     classifier, prompt = judge
     verdict, state = classifier.judge(prompt), routes.policy.calibration
-    return correct(state.maps, verdict) if state is not None else verdict
+    fits = state is not None and state.classifier == verdict.classifier
+    return correct(state.maps, verdict) if state is not None and fits else verdict
 
 
 def _decided(
@@ -152,8 +162,10 @@ def _decided(
 ) -> dict[str, Any]:
     first = decision.targets[0]
     internal = routes.backends[first.backend].trust == "internal"
+    side = "local" if internal else "api"
+    draft = decision.draft
     return _answer(
-        "local" if internal else "api",
+        "draft" if draft is not None else side,
         decision.threshold if decision.threshold is not None else found.threshold,
         model=first.model,
         confidence=decision.confidence,
@@ -161,20 +173,22 @@ def _decided(
         rule=decision.rule,
         reason=decision.reason.value,
         classifier=decision.classifier,
-        cost_local_usd=_cost(routes, entry, "internal", tokens),
-        cost_api_usd=_cost(routes, entry, "external", tokens),
+        cost_local_usd=_cost(routes, entry, "internal", (tokens, ANSWER_TOKENS)),
+        cost_api_usd=_cost(routes, entry, "external", (tokens, ANSWER_TOKENS)),
+        draft_tokens=draft.tokens if draft is not None else None,
+        cost_draft_usd=_cost(routes, entry, "internal", (tokens, draft.tokens)) if draft else None,
     )
 
 
-def _cost(routes: RouteTable, entry: Model, trust: str, tokens: int) -> float | None:
-    """Return what the first target of a side asks for the prompt and a usual answer, in USD."""
+def _cost(routes: RouteTable, entry: Model, trust: str, tokens: tuple[int, int]) -> float | None:
+    """Return what the first target of a side asks for tokens of prompt and answer, in USD."""
     for target in entry.targets:
         backend = routes.backends[target.backend]
         if backend.trust == trust:
             price = backend.prices.get(target.model)
             if price is None:
                 return None
-            usd = (tokens * price.input + ANSWER_TOKENS * price.output) / 1e6
+            usd = (tokens[0] * price.input + tokens[1] * price.output) / 1e6
             return round(usd, 8)
     return None
 
@@ -193,5 +207,7 @@ def _answer(decision: str, threshold: float, **known: object) -> dict[str, Any]:
         "classifier": known.get("classifier"),
         "cost_local_usd": known.get("cost_local_usd"),
         "cost_api_usd": known.get("cost_api_usd"),
+        "draft_tokens": known.get("draft_tokens"),
+        "cost_draft_usd": known.get("cost_draft_usd"),
         "data_classes": [],
     }

@@ -13,22 +13,15 @@ if TYPE_CHECKING:
 
     from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.api.resource import HybridInferenceSpec
-    from hybrid_operator.api.routing import Routing
 
 
 def not_acted_on(spec: HybridInferenceSpec) -> list[Problem]:
     """Return each field that has no effect yet, and what happens instead."""
     return [
-        *(p.below("spec.routing") for p in _routing(spec.routing)),
         *comparison.problems(spec),
         *_budgets(spec),
         *(p.below(f"spec.models[{i}]") for i, each in enumerate(spec.models) for p in _model(each)),
     ]
-
-
-def _routing(routing: Routing) -> Iterator[Problem]:
-    if routing.classifier.type == "cascade":
-        yield Problem("classifier.type", "cascade is not there yet; embedded is used")
 
 
 def _budgets(spec: HybridInferenceSpec) -> Iterator[Problem]:

@@ -50,6 +50,9 @@ BASE_URLS = {
 AZURE_PATH = "/openai/v1"
 """Of Azure's API that needs no version; other paths that a resource states are kept."""
 
+CASCADE_SECONDS = 10.0
+"""A draft takes as long as its tokens do; a verdict of two tokens does not."""
+
 _DEFAULT = Policy()
 _DEPLOYMENTS: tuple[Surface, ...] = ("chat", "completions", "embeddings")
 """What an Azure deployment's own URL has below it."""
@@ -276,7 +279,12 @@ def _classifier(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Classifi
     asked = next((m for m in spec.models if wanted.model in {None, m.name}), None)
     if wanted.type == "slm" and asked is not None:
         return Classifier(type="slm", target=_local_target(asked, defaults), timeout=timeout)
-    # A cascade is not acted on yet; the classifier that needs no model stands in for it.
+    if wanted.type == "cascade":
+        return Classifier(
+            type="cascade",
+            timeout=_seconds(wanted.timeout, CASCADE_SECONDS),
+            draft_tokens=wanted.draft_tokens or _DEFAULT.classifier.draft_tokens,
+        )
     return Classifier(type="none" if wanted.type == "none" else "embedded", timeout=timeout)
 
 

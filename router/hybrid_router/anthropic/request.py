@@ -19,6 +19,7 @@ from hybrid_router.openai.body import (
 )
 from hybrid_router.openai.request import (
     BYTES_PER_TOKEN,
+    NOTHING,
     PATHS,
     Call,
     Message,
@@ -27,6 +28,8 @@ from hybrid_router.openai.request import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hybrid_router.table import Backend, Capability
 
 
@@ -84,8 +87,7 @@ class MessagesCall(Call):
         self,
         model: str,
         backend: Backend,  # noqa: ARG002  Call
-        *,
-        with_ids: bool = False,  # noqa: ARG002  Call
+        extra: Mapping[str, object] = NOTHING,  # noqa: ARG002  Call
     ) -> Outgoing:
         """Return the body for a backend that has the Messages API: the client's own."""
         form = COUNT if self.kind == "count_tokens" else MESSAGES

@@ -19,7 +19,7 @@ def build(
     description: table.Classifier, registry: Registry, client: UpstreamClient, metrics: Metrics
 ) -> Classifier | None:
     """Return the classifier that a table asks for; None for type `none`."""
-    if description.type == "embedded":
+    if description.type in {"embedded", "cascade"}:  # for a cascade it names the intent
         return EmbeddedClassifier()
     if description.type == "slm" and description.target is not None:
         return SlmClassifier(description, registry, client, metrics)

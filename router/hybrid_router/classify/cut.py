@@ -1,7 +1,9 @@
 """The threshold where a policy states what it wants of it: a quality, or a share.
 
-A quality is looked up in the model's curve, which was made out of fold on labels. A share depends
-on what people ask here, so it follows the confidences seen, beginning with the curve's.
+A quality is looked up in the model's curve, which was made out of fold on labels. Without a curve
+it is the threshold itself: of what stays local that share is right, if the confidence is
+calibrated. A share depends on what people ask here, so it follows the confidences seen, beginning
+with the curve's.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class Cut:
     def threshold(self, policy: Policy) -> float:
         """Return the confidence from which the local model is asked first."""
         if policy.quality is not None:
+            if not self._curve:
+                return policy.quality
             return for_quality(self._curve, policy.quality)
         if policy.share is not None:
             return self._for_share(policy.share)

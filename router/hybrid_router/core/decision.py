@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
 
     EXPLICIT = "explicit"
     ORDERED = "ordered"
+    DRAFT = "draft"
     CONFIDENT = "confident"
     NOT_CONFIDENT = "not-confident"
     CLASSIFIER_ERROR = "classifier-error"
@@ -50,6 +51,7 @@ class Reason(enum.StrEnum):
 REASONS: Mapping[Reason, str] = {
     Reason.EXPLICIT: "the client named one model, and that model answers",
     Reason.ORDERED: "the name stands for a list of models that is taken in its order",
+    Reason.DRAFT: "the local model drafts an answer; how sure it is decides who answers",
     Reason.CONFIDENT: "the classifier's confidence reaches the threshold: local",
     Reason.NOT_CONFIDENT: "the classifier's confidence is below the threshold: the API",
     Reason.CLASSIFIER_ERROR: "the classifier gave no verdict: the API",
@@ -130,6 +132,18 @@ targets' own order stands.
 
 
 @dataclass(frozen=True, slots=True)
+class Drafts:
+    """That a local model drafts the answer before it is decided who answers; see `core.cascade`."""
+
+    tokens: int
+    """Of the draft, that are judged."""
+    seconds: float
+    """That a stream may be held for it."""
+    shadow: bool = False
+    """The client gets it in any case."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The targets in the order in which they are tried, and why the first one is the first."""
 
@@ -147,6 +161,10 @@ class Decision:
     """In shadow mode: the side that would have been asked first."""
     score: float | None = None
     """The confidence before outcomes corrected it."""
+    draft: Drafts | None = None
+    """The first target drafts, and what it says decides."""
+    undrafted: str | None = None
+    """The field of the request that forbids a draft, where there would have been one."""
 
 
 def candidates(

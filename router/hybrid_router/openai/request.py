@@ -69,6 +69,9 @@ _HEARD = frozenset({"input_audio", "audio_url"})
 _ANSWER_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
+NOTHING: Mapping[str, object] = {}
+
+
 class _Part(msgspec.Struct):
     type: str = ""
 
@@ -170,20 +173,22 @@ class Call:
             found |= media(typed(fields["messages"], list[Message], "messages"))
         return frozenset(found)
 
-    def outgoing(self, model: str, backend: Backend, *, with_ids: bool = False) -> Outgoing:
+    def outgoing(
+        self, model: str, backend: Backend, extra: Mapping[str, object] = NOTHING
+    ) -> Outgoing:
         """Return the body for a backend, which is the client's own where nothing changes.
 
         Args:
             model: the name that the backend knows.
             backend: its dialect decides what is dropped and renamed.
-            with_ids: ask for the token ids of a stream; only vLLM knows them.
+            extra: fields that the router asks for, and the client did not.
         """
         fields = self.fields
         changed: dict[str, Any] = {}
         if model != self.model:
             changed["model"] = model
-        if with_ids:
-            changed["return_token_ids"] = True
+        if extra:
+            changed |= extra
         path = PATHS[self.kind]
         form = HIDING_USAGE if self._ask_for_usage(changed) else PASSED
         dropped: list[str] = []

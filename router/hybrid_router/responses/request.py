@@ -17,10 +17,20 @@ from hybrid_router.openai.body import (
     typed,
 )
 from hybrid_router.openai.fields import VLLM_ONLY
-from hybrid_router.openai.request import BYTES_PER_TOKEN, PATHS, Call, Message, Outgoing, media
+from hybrid_router.openai.request import (
+    BYTES_PER_TOKEN,
+    NOTHING,
+    PATHS,
+    Call,
+    Message,
+    Outgoing,
+    media,
+)
 from hybrid_router.responses.form import RESPONSES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hybrid_router.table import Backend, Capability
 
 PINNED = ("previous_response_id", "conversation", "background", "prompt")
@@ -103,8 +113,7 @@ class ResponsesCall(Call):
         self,
         model: str,
         backend: Backend,
-        *,
-        with_ids: bool = False,  # noqa: ARG002  Call
+        extra: Mapping[str, object] = NOTHING,  # noqa: ARG002  Call
     ) -> Outgoing:
         """Return the body for a backend that has the Responses API."""
         changed: dict[str, Any] = {}

@@ -15,12 +15,16 @@ from hybrid_router.table.values import Name, Part, Seconds
 class Classifier(Part, frozen=True):
     """What judges whether the local model is good enough for a prompt."""
 
-    type: Literal["embedded", "slm", "none"] = "embedded"
-    """`none`: a classified alias is answered in its targets' order."""
+    type: Literal["embedded", "slm", "cascade", "none"] = "embedded"
+    """`cascade`: a local model drafts the answer, and how sure it is of that decides. `none`: a
+    classified alias is answered in its targets' order."""
     target: Target | None = None
     """For `slm`: the local model that is asked. Must be internal."""
     timeout: Seconds = 2.0
-    """A verdict that takes longer counts as a broken classifier: the API answers."""
+    """A verdict that takes longer counts as a broken classifier: the API answers. For `cascade`,
+    how long a stream may be held."""
+    draft_tokens: Annotated[int, Meta(ge=1, le=4096)] = 32
+    """For `cascade`: the tokens of a draft that are judged."""
 
 
 class Comparison(Part, frozen=True):

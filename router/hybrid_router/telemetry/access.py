@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from hybrid_router.core.cascade import Sureness
+
 
 class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request, as logged."""
@@ -51,6 +53,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     completion_tokens: int = 0
     cost_usd: float | None = None
     """Of the answer at the backend's prices; None where it has none, as local models."""
+    draft: Sureness | None = None
+    """What the log-probabilities of the local model's draft said."""
     key: str | None = None
     """The id of the client's key."""
 

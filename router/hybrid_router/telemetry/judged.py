@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 Question = Literal["answered", "known", "joined", "timeout", "failed"]
+DraftOutcome = Literal["accepted", "escalated", "undecided"]
 
 
 class Judged:
-    """Questions by their outcome. Every label is of a closed set."""
+    """Questions and drafts by their outcome. Every label is of a closed set."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._questions = Counter(
@@ -23,7 +24,24 @@ class Judged:
             ("classifier", "outcome"),
             registry=registry,
         )
+        self._drafts = Counter(
+            "hinf_router_drafts",
+            "Drafts of a local model by what became of them: accepted, escalated, undecided.",
+            ("backend", "outcome"),
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "hinf_router_draft_tokens",
+            "Tokens that had been generated for drafts when they were judged.",
+            ("backend", "outcome"),
+            registry=registry,
+        )
 
     def question(self, classifier: str, outcome: Question) -> None:
         """Count a prompt that a local model was to judge."""
         self._questions.labels(classifier, outcome).inc()
+
+    def draft(self, backend: str, outcome: DraftOutcome, tokens: int) -> None:
+        """Count a draft that was judged, and the tokens that it had by then."""
+        self._drafts.labels(backend, outcome).inc()
+        self._tokens.labels(backend, outcome).inc(tokens)

@@ -51,6 +51,8 @@ class _Trace(msgspec.Struct, frozen=True, omit_defaults=True):
     spilled: bool = False
     answered_by: str = ""
     decided_ms: int = 0
+    undrafted: str = ""
+    """The field that forbids a draft."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -71,6 +73,7 @@ def trace_line(decision: Decision, job: Job) -> bytes:
         spilled=job.spilled,
         answered_by=job.target.backend if job.target is not None else "",
         decided_ms=round((time.monotonic() - job.began) * 1000),
+        undrafted=decision.undrafted or "",
     )
     return b"x-hybrid-trace: %s\r\n" % _encode(trace)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from hybrid_router.anthropic.request import MessagesCall
 from hybrid_router.openai.body import lenient
+from hybrid_router.openai.draft import ASKED
 from hybrid_router.openai.request import PATHS, Outgoing
 from hybrid_router.responses.request import ResponsesCall
 from hybrid_router.translate.chat_answer import ChatReader, ChatWriter
@@ -23,9 +24,9 @@ from hybrid_router.translate.responses_request import to_chat as responses_to_ch
 from hybrid_router.translate.surfaces import has, surfaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from hybrid_router.openai.request import Call
+    from hybrid_router.openai.request import Call, Kind
     from hybrid_router.table import Backend
     from hybrid_router.translate.pieces import Writer
 
@@ -34,25 +35,28 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
-def outgoing(call: Call, model: str, backend: Backend, *, with_ids: bool = False) -> Outgoing:
+def outgoing(
+    call: Call, model: str, backend: Backend, *, ids: bool = False, draft: bool = False
+) -> Outgoing:
     """Return what the backend is sent, and how its answer is read.
 
     Args:
         call: the client's.
         model: the name that the backend knows.
         backend: its surfaces decide whether anything is translated.
-        with_ids: ask for the token ids of a stream, where nothing is translated.
+        ids: ask for the token ids of a stream, where nothing is translated.
+        draft: ask for log-probabilities; only chats and completions have them.
 
     Raises:
         ApiError: 400, the request is malformed; only found where it is translated.
         InexpressibleError: the backend has no surface that can say it.
     """
-    if has(backend, call.kind):
-        return call.outgoing(model, backend, with_ids=with_ids)
+    if has(backend, call.kind) and (not draft or call.kind in ASKED):
+        return call.outgoing(model, backend, _extra(call.kind, ids=ids, draft=draft))
     chat, writer, dropped = _as_chat(call, backend)
     there = surfaces(backend)
     if "chat" in there:
-        sent = chat.outgoing(model, backend)
+        sent = chat.outgoing(model, backend, _extra("chat", draft=draft))
         form = Translated(ChatReader, writer)
         return Outgoing(sent.body, sent.path, form, (*dropped, *sent.dropped))
     if "messages" not in there:
@@ -60,6 +64,13 @@ def outgoing(call: Call, model: str, backend: Backend, *, with_ids: bool = False
     body, left_out = to_messages(chat, model)
     form = Translated(MessagesReader, writer)
     return Outgoing(body, PATHS["messages"], form, (*dropped, *left_out))
+
+
+def _extra(kind: Kind, *, ids: bool = False, draft: bool = False) -> Mapping[str, object]:
+    """Return the fields that the router itself asks for."""
+    if not ids and not draft:
+        return {}
+    return {**({"return_token_ids": True} if ids else {}), **(ASKED[kind] if draft else {})}
 
 
 def _as_chat(call: Call, backend: Backend) -> tuple[Call, Callable[[], Writer], list[str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from hybrid_router.core.breaker import Outcome
 from hybrid_router.openai.answer import NotAnAnswerError, Usage
 from hybrid_router.openai.request import BYTES_PER_TOKEN
 from hybrid_router.ticker import NEVER, Ticker
@@ -87,6 +88,20 @@ class Ended(msgspec.Struct, frozen=True):
     events: int = 0
     first_token: float | None = None
     body: bytes = b""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What a replica's breaker is told."""
+        if self.failure is not None:
+            return self.failure.outcome
+        if self.broken:
+            return Outcome.FAILED
+        return Outcome.OK if self.status < 400 else Outcome.CLIENT_ERROR  # noqa: PLR2004  errors
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds, as the backend said with a failure."""
+        return self.failure.retry_after if self.failure is not None else None
 
 
 class Clocks(msgspec.Struct, frozen=True):

@@ -20,7 +20,8 @@ from hybrid_router.translate.outgoing import outgoing as outgoing_of
 from hybrid_router.translate.pieces import InexpressibleError
 from hybrid_router.upstream.attempt import Attempt, Clocks, Downstream, Ended, Whole
 from hybrid_router.upstream.budget import RetryBudget
-from hybrid_router.upstream.failures import Cause
+from hybrid_router.upstream.draft import drafting
+from hybrid_router.upstream.failures import NOT_TAKEN, Cause
 from hybrid_router.upstream.job import Job, Place
 from hybrid_router.upstream.outgoing import located, passed_headers, post
 from hybrid_router.upstream.pace import Pace
@@ -41,7 +42,6 @@ BACKOFF_SECONDS = (0.05, 0.2)
 """Before the same replica is asked again; drawn evenly, so that clients do not return together."""
 
 _AGAIN = frozenset({Cause.CONNECT, Cause.BROKEN, Cause.SERVER_ERROR})
-_OUTCOMES = {Cause.OVERLOADED: Outcome.OVERLOADED, Cause.TOO_LONG: Outcome.CLIENT_ERROR}
 _DEFAULT_DEADLINE = Policy().deadline
 
 
@@ -202,7 +202,8 @@ class Failover:
             return None
         armed = self._arms(job, target, place.pool)
         try:
-            outgoing = outgoing_of(job.call, target.model, backend, with_ids=armed)
+            drafts = job.draft is not None and backend.trust == "internal"
+            outgoing = outgoing_of(job.call, target.model, backend, ids=armed, draft=drafts)
         except InexpressibleError as error:
             job.unsaid = str(error)
             job.at += 1
@@ -216,7 +217,9 @@ class Failover:
         attempt = self._make(job, backend, outgoing, cleared.client(job.client), armed=armed)
         ended = await self._carry_out(job, place, attempt, outgoing.path, cleared)
         ended = job.last = msgspec.structs.replace(ended, body=cleared.restored(ended.body))
-        if ended.failure is not None:
+        if ended.failure is not None and ended.failure.cause in NOT_TAKEN:
+            job.escalate()
+        elif ended.failure is not None:
             job.failed.append(target.backend)
         return attempt
 
@@ -247,7 +250,7 @@ class Failover:
         began = time.monotonic()
         try:
             ended = job.last = await attempt.run(origin, request)
-            outcome, after = _outcome(ended)
+            outcome, after = ended.outcome, ended.retry_after
         finally:
             replica.release(tokens, outcome, time.monotonic(), after)
             self._metrics.attempt(
@@ -335,6 +338,8 @@ class Failover:
             name = job.target.backend if job.target is not None else ""
             first = self._pace(name).limit(backend.timeouts, job.call.answer_tokens)
         clocks = self._clocks(job, backend, min(first, job.deadline - time.monotonic()))
+        if job.draft is not None and backend.trust == "internal":
+            return drafting(job, (client, clocks, self._ticker, outgoing), backend)
         prefix = job.lines = job.prefix(job, backend, outgoing)
         if job.call.stream:
             relay = Resumable if armed else Relay
@@ -388,13 +393,3 @@ class Failover:
         if found is None:
             found = self._paces[backend] = Pace()
         return found
-
-
-def _outcome(ended: Ended) -> tuple[Outcome, float | None]:
-    """Return what a replica's breaker is told, with the Retry-After in seconds."""
-    failure = ended.failure
-    if failure is None:
-        if ended.broken:
-            return Outcome.FAILED, None
-        return (Outcome.OK if ended.status < 400 else Outcome.CLIENT_ERROR), None  # noqa: PLR2004
-    return _OUTCOMES.get(failure.cause, Outcome.FAILED), failure.retry_after

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hybrid_router.core.breaker import Outcome
 from hybrid_router.openai.answer import is_context_length
 from hybrid_router.upstream.errors import ConnectFailed, ProtocolBroken, TimedOut, UpstreamError
 
@@ -31,6 +32,20 @@ class Cause(enum.Enum):
     """408 or 5xx."""
     TOO_LONG = "too-long"
     """The prompt exceeds this model's context."""
+    UNSURE = "unsure"
+    """It was a draft, and not taken: no fault of the backend's."""
+    UNDECIDED = "undecided"
+    """It was a draft, and nothing could be said of it in time."""
+
+
+NOT_TAKEN = frozenset({Cause.UNSURE, Cause.UNDECIDED})
+"""Of drafts: the next target is asked, and nobody has failed."""
+_OUTCOMES = {
+    Cause.OVERLOADED: Outcome.OVERLOADED,
+    Cause.TOO_LONG: Outcome.CLIENT_ERROR,
+    Cause.UNSURE: Outcome.OK,
+    Cause.UNDECIDED: Outcome.CANCELLED,
+}
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -47,6 +62,11 @@ class Failure(msgspec.Struct, frozen=True):
     text: str
     status: int = 0
     retry_after: float | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What a replica's breaker is told."""
+        return _OUTCOMES.get(self.cause, Outcome.FAILED)
 
 
 def of_error(error: UpstreamError) -> Failure:

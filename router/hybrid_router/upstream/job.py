@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.trace import Tried
     from hybrid_router.telemetry.tracing import Spans
     from hybrid_router.upstream.attempt import Downstream, Ended
+    from hybrid_router.upstream.draft import Draft
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Job:
         alias: the name stands for several targets.
         delivers: attempts write the answer to the client; else it is left in `last`.
         prefix: makes the response's own header lines for an attempt.
+        draft: judges what a local model answers; None where nobody does, or it has been judged.
         lines: what `prefix` made for the last attempt.
         began: seconds of the monotonic clock.
         deadline: moment by which something generated must be there.
@@ -56,6 +58,7 @@ class Job:
     delivers: bool
     prefix: Callable[[Job, Backend, Outgoing], bytes]
     began: float
+    draft: Draft | None = None
     deadline: float = 0.0
     attempts: int = 0
     last: Ended | None = None
@@ -83,6 +86,17 @@ class Job:
     def accounted(self) -> int:
         """Tokens that its attempts have taken so far."""
         return self.prompt_tokens + self.completion_tokens
+
+    def escalate(self) -> None:
+        """Go on without a draft that was not taken: it was no attempt, and nobody has failed.
+
+        What answers if all others fail is the local model, unjudged.
+        """
+        if self.draft is not None:
+            self.targets, self.draft = self.draft.targets, None
+        self.at, self.target = 0, None
+        self.attempts -= 1
+        self.tried.clear()
 
     @property
     def exhausted(self) -> bool:

@@ -277,9 +277,7 @@ routing:
     [
         pytest.param("embedded", "embedded", id="embedded as it is"),
         pytest.param("none", "none", id="none as it is"),
-        pytest.param(
-            "cascade", "embedded", id="a cascade by what needs no model, until it is there"
-        ),
+        pytest.param("cascade", "cascade", id="a cascade as it is"),
     ],
 )
 def test_the_classifier_is(stated, expected):
@@ -300,6 +298,18 @@ router: {accessLog: true}
     assert found.policy.comparison == Comparison(judge=judge, share=0.02, usd_per_day=1.5)
     assert found.access_log
     assert not render(MINIMAL).access_log
+
+
+@pytest.mark.parametrize(
+    ("stated", "seconds", "tokens"),
+    [
+        pytest.param("type: cascade", 10.0, 32, id="it has its defaults"),
+        pytest.param("type: cascade, timeout: 3s, draftTokens: 64", 3.0, 64, id="or what it says"),
+    ],
+)
+def test_a_cascade_is_held_for(stated, seconds, tokens):
+    found = render(f"{MINIMAL}routing: {{classifier: {{{stated}}}}}").policy.classifier
+    assert (found.timeout, found.draft_tokens) == (seconds, tokens)
 
 
 def test_a_data_policy_is_the_tables():
