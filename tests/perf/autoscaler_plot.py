@@ -5,17 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-WIDTH, ROW, LEFT, RIGHT, TOP = 720, 34, 110, 90, 56
+WIDTH, ROW, LEFT, RIGHT, TOP = 720, 34, 130, 90, 56
 
 
-def svg(summary: Mapping[str, Mapping[str, float]]) -> str:
+REFERENCE = {
+    "fluid": ("the optimum", "reactive optimum"),
+    "events": ("the optimum's schedule", "lower bound"),
+}
+"""What costs are multiples of, and what the bound is called."""
+
+
+def svg(summary: Mapping[str, Mapping[str, float]], model: str) -> str:
     """Return the plot: bars are geometric means, lines reach to the worst cell."""
+    reference, bound = REFERENCE[model]
     rows = sorted(summary.items(), key=lambda row: row[1]["geometric_mean"])
     most = max(each["worst"] for _, each in rows)
     height = TOP + ROW * len(rows) + 20
 
     def x(ratio: float) -> float:
-        return LEFT + math.log(ratio) / math.log(max(most, 1.1)) * (WIDTH - LEFT - RIGHT)
+        return LEFT + math.log(max(ratio, 1.0)) / math.log(max(most, 1.1)) * (WIDTH - LEFT - RIGHT)
 
     parts = [
         (
@@ -24,16 +32,16 @@ def svg(summary: Mapping[str, Mapping[str, float]]) -> str:
         ),
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         (
-            f'<text x="{WIDTH / 2}" y="24" text-anchor="middle">Cost as a multiple of the optimum: '
+            f'<text x="{WIDTH / 2}" y="24" text-anchor="middle">Cost as a multiple of {reference}: '
             "mean of all cells (bar), worst cell (line)</text>"
         ),
     ]
     for index, (name, each) in enumerate(rows):
-        y = TOP + index * ROW
+        y, title = TOP + index * ROW, bound if name == "bound" else name
         mean, worst = each["geometric_mean"], each["worst"]
-        colour = "#1e8449" if name == "hybrid" else "#7f8c8d"
+        colour = {"hybrid": "#1e8449", "bound": "#2471a3"}.get(name, "#7f8c8d")
         parts += [
-            f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{name}</text>',
+            f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{title}</text>',
             (
                 f'<rect x="{LEFT}" y="{y}" width="{max(x(mean) - LEFT, 1):.1f}" height="18" '
                 f'fill="{colour}"/>'

@@ -1,30 +1,50 @@
-"""`make bench-autoscaler TRACES="a.csv b.csv" [MODELS=fluid] [STEP=1]`: what scaling policies cost.
+"""`make bench-autoscaler TRACES="a.csv b.csv" [QUICK=1]`: what scaling policies cost.
 
-Without TRACES, made-up bursts are replayed. Writes build/bench/autoscaler.json and .md, and plots
-beside them.
+    TRACES="a.csv b.csv" python -m tests.perf.bench_autoscaler [--quick] [--step 5]
+
+Two tables. The fluid one has the traces as they are, at ten times the volume and stretched 24
+times, each at three prices of the API, against the exact optimum; beside it stands the best
+schedule that knows all but when a burst begins (`reactive`), below which nothing is that waits for
+work. The event one has the traces as they are, at ten and a hundred times the volume, and over
+three days with a daily shape, at two prices, against the optimum's schedule replayed there and a
+lower bound.
+
+--quick (QUICK=1) leaves out ten and a hundred times in the event table: a few minutes instead of
+about a quarter of an hour on two idle cores. Without TRACES, made-up bursts are replayed. Writes
+build/bench/autoscaler.json, .md and a plot for each table; what is done so far is written as it
+goes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hybrid_operator.cli.simulate import document, run
-from hybrid_operator.simulate import fluid, trace
+from hybrid_operator.simulate import events, fluid, trace
 from hybrid_operator.simulate.policies import POLICIES
 from tests.perf import autoscaler_plot
 
 OUT = Path("build/bench")
 PRICES = ((0.05, 0.10), (0.15, 0.60), (2.50, 10.00))
-VARIANTS = {"as it is": (1.0, 1), "x10 volume": (1.0, 10), "stretched x24": (24.0, 1)}
-MODELS = tuple(os.environ.get("MODELS", "fluid events").split())
-STEP = float(os.environ.get("STEP", "1"))
+STRETCH = 24.0
+DAYS = 3
+FLUID = ("as it is", "x10 volume", "stretched x24")
+EVENTS = ("as it is", "3 days, daily shape", "x10 volume", "x100 volume")
+QUICK = EVENTS[:2]
+VOLUMES = {"x10 volume": 10, "x100 volume": 100}
+BOUNDS = {"fluid": "reactive", "events": "lower bound"}
+HEAVY = ("hybrid", "oracle", "hpa")
+"""Policies that a hundred times the volume is replayed with, at the dear API: it takes minutes."""
 
 
 class Cell(NamedTuple):
@@ -35,97 +55,142 @@ class Cell(NamedTuple):
     input: float
     output: float
     model: str
+    step: float
 
     @property
     def title(self) -> str:
-        return f"{self.trace}, {self.variant}, {self.input:.2f}/{self.output:.2f}"
+        name = Path(self.trace).stem or "bursts"
+        return f"{name}, {self.variant}, {self.input:.2f}/{self.output:.2f}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return HEAVY if self.variant == "x100 volume" else tuple(POLICIES)
 
 
-def cells(paths: list[str], model: str) -> Iterator[Cell]:
-    for path in paths or [""]:
-        for variant in VARIANTS:
-            for prices in PRICES:
-                yield Cell(path, variant, *prices, model)
+def cells(paths: list[str], model: str, given: argparse.Namespace) -> list[Cell]:
+    """Return what is measured, the quickest first."""
+    variants: tuple[str, ...] = QUICK if given.quick else EVENTS
+    prices = list(PRICES[1:])
+    if model == "fluid":
+        variants, prices = FLUID, list(PRICES)
+    return [
+        Cell(path, variant, *each, model, given.step)
+        for variant in variants
+        for path in paths or [""]
+        for each in (prices[-1:] if variant == "x100 volume" else prices)
+    ]
 
 
 def measure(cell: Cell) -> dict[str, dict[str, Any]]:
-    stretch, volume = VARIANTS[cell.variant]
     found = trace.read(Path(cell.trace)) if cell.trace else trace.bursts(2.0)
-    found = trace.stretched(found, stretch)
-    setting = fluid.Setting(fluid.Prices(cell.input, cell.output), step=STEP, volume=volume)
-    return {name: document(run(found, setting, name, cell.model)) for name in POLICIES}
+    if cell.variant == "stretched x24":
+        found = trace.stretched(found, STRETCH)
+    elif cell.variant == "3 days, daily shape":
+        found = trace.daily(trace.stretched(found, STRETCH), DAYS)
+    prices = fluid.Prices(cell.input, cell.output)
+    setting = fluid.Setting(prices, step=cell.step, volume=VOLUMES.get(cell.variant, 1))
+    rows = {name: document(run(found, setting, name, cell.model)) for name in cell.names}
+    if cell.model == "fluid":
+        bound = fluid.reactive(fluid.load(found, setting))
+    else:
+        bound = events.lower_bound(found, replace(setting, volume=1)) * setting.volume
+    return rows | {"bound": {"total_usd": bound}}
 
 
 def summary(rows: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, float]]:
     """Return, by policy, how its cost compares with the oracle's, and what became of requests."""
     found = {}
-    for name in POLICIES:
-        ratios = [row[name]["total_usd"] / row["oracle"]["total_usd"] for row in rows]
+    for name in (*POLICIES, "bound"):
+        having = [row for row in rows if name in row]
+        ratios = [row[name]["total_usd"] / row["oracle"]["total_usd"] for row in having]
         found[name] = {
             "geometric_mean": math.exp(sum(map(math.log, ratios)) / len(ratios)),
             "worst": max(ratios),
-            "slo_attainment_worst": min(row[name]["slo_attainment"] for row in rows),
-            "lost": sum(row[name]["lost"] for row in rows),
-            "gpu_hours": sum(row[name]["gpu_hours"] for row in rows),
-            "reversals": sum(row[name]["reversals"] for row in rows),
         }
+        if name != "bound":
+            found[name] |= {
+                "slo_attainment_worst": min(row[name]["slo_attainment"] for row in having),
+                "lost": sum(row[name]["lost"] for row in having),
+                "gpu_hours": sum(row[name]["gpu_hours"] for row in having),
+                "reversals": sum(row[name]["reversals"] for row in having),
+            }
     return found
 
 
-def page(results: dict[str, Any]) -> str:
+def page(results: Mapping[str, Any]) -> str:
     lines = [f"Command: `{results['command']}`", ""]
-    for model in MODELS:
-        if model not in results:
-            continue
-        head = ("policy", "geometric mean", "worst", "least SLO", "lost", "GPU-hours", "reversals")
-        lines += [f"## {model}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        for name, each in results[model]["summary"].items():
-            values = (
-                f"{each['geometric_mean']:.3f}",
-                f"{each['worst']:.2f}",
-                f"{each['slo_attainment_worst']:.2%}",
-                f"{each['lost']}",
-                f"{each['gpu_hours']:.1f}",
-                f"{each['reversals']}",
-            )
-            lines.append(f"| {name} | {' | '.join(values)} |")
-        lines += ["", "| cell | " + " | ".join(POLICIES) + " |", "|---" * (len(POLICIES) + 1) + "|"]
-        for cell, row in results[model]["cells"].items():
-            best = row["oracle"]["total_usd"]
-            ratios = [f"{row[name]['total_usd'] / best:.2f}" for name in POLICIES]
-            lines.append(f"| {cell} | {' | '.join(ratios)} |")
-        lines.append("")
+    for model in ("fluid", "events"):
+        if model in results:
+            lines += [f"## {model}, {results[model]['seconds']:.0f} s", ""]
+            lines += _summary_table(model, results[model]["summary"])
+            lines += _cell_table(model, results[model]["cells"])
     return "\n".join(lines)
 
 
-def main() -> int:
-    paths = os.environ.get("TRACES", "").split()
-    named = " ".join(Path(each).name for each in paths)
-    results: dict[str, Any] = {"command": f'make bench-autoscaler TRACES="{named}"', "step": STEP}
-    with ProcessPoolExecutor(max_workers=2) as pool:
-        for model in MODELS:
-            wanted = list(cells(paths, model))
-            rows = []
-            for cell, row in zip(wanted, pool.map(measure, wanted), strict=True):
-                rows.append(row)
-                sys.stderr.write(f"{model}: {len(rows)}/{len(wanted)} {cell.title}\n")
-            titles = [each._replace(trace=Path(each.trace).stem).title for each in wanted]
-            results[model] = {
-                "summary": summary(rows),
-                "cells": dict(zip(titles, rows, strict=True)),
-            }
-            write(results)
-    sys.stdout.write(page(results))
-    return 0
+def _summary_table(model: str, found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    head = ["policy", "geometric mean", "worst", "GPU-hours", "reversals"]
+    head += ["least SLO", "lost"] if model == "events" else []
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name, each in found.items():
+        values = [f"{each['geometric_mean']:.3f}", f"{each['worst']:.2f}"]
+        title = BOUNDS[model] if name == "bound" else name
+        if name == "bound":
+            values += [""] * (len(head) - 3)
+        else:
+            values += [f"{each['gpu_hours']:.1f}", f"{each['reversals']}"]
+            if model == "events":
+                values += [f"{each['slo_attainment_worst']:.2%}", f"{each['lost']}"]
+        lines.append(f"| {title} | {' | '.join(values)} |")
+    return [*lines, ""]
 
 
-def write(results: dict[str, Any]) -> None:
+def _cell_table(model: str, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    names = [*POLICIES, BOUNDS[model]]
+    lines = ["| cell | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for cell, row in found.items():
+        best = row["oracle"]["total_usd"]
+        ratios = [
+            f"{row[name]['total_usd'] / best:.2f}" if name in row else ""
+            for name in (*POLICIES, "bound")
+        ]
+        lines.append(f"| {cell} | {' | '.join(ratios)} |")
+    return [*lines, ""]
+
+
+def write(results: Mapping[str, Any]) -> None:
     """Write what there is so far: the events take their time."""
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "autoscaler.json").write_text(json.dumps(results, indent=2) + "\n")
     (OUT / "autoscaler.md").write_text(page(results))
-    first = results[next(each for each in MODELS if each in results)]
-    (OUT / "autoscaler.svg").write_text(autoscaler_plot.svg(first["summary"]))
+    for model in ("fluid", "events"):
+        if model in results:
+            plot = autoscaler_plot.svg(results[model]["summary"], model)
+            (OUT / f"autoscaler-{model}.svg").write_text(plot)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    quick = bool(os.environ.get("QUICK"))
+    parser.add_argument("--quick", action="store_true", default=quick, help="less of the events")
+    parser.add_argument("--step", type=float, default=5.0, help="seconds, of the fluid model")
+    parser.add_argument("--models", nargs="+", default=["fluid", "events"], metavar="MODEL")
+    given = parser.parse_args()
+    paths = os.environ.get("TRACES", "").split()
+    named = " ".join(Path(each).name for each in paths)
+    command = f'make bench-autoscaler TRACES="{named}"' + (" QUICK=1" if given.quick else "")
+    results: dict[str, Any] = {"command": command, "step": given.step}
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        for model in given.models:
+            began, rows, wanted = time.monotonic(), {}, cells(paths, model, given)
+            for cell, row in zip(wanted, pool.map(measure, wanted), strict=True):
+                rows[cell.title] = row
+                took = time.monotonic() - began
+                sys.stderr.write(f"{model}: {len(rows)}/{len(wanted)} {cell.title}, {took:.0f} s\n")
+                results[model] = {"seconds": took, "summary": summary([*rows.values()])}
+                results[model]["cells"] = rows
+                write(results)
+    sys.stdout.write(page(results))
+    return 0
 
 
 if __name__ == "__main__":

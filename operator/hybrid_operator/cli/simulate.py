@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--max", "most", type=click.IntRange(min=0), default=10_000, help="Replicas."),
     click.option("--warm-up", type=click.FloatRange(0, 1, max_open=True), default=0.5,
                  show_default=True, help="Share of the trace that does not count."),
-    click.option("--step", type=_POSITIVE, default=1.0, show_default=True,
+    click.option("--step", type=_POSITIVE, default=5.0, show_default=True,
                  help="Seconds of a step of the fluid model."),
     click.option("--seed", type=int, default=1, help="Of the events model."),
     click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]),
@@ -67,12 +68,23 @@ def simulate(
 ) -> None:
     r"""Replay a trace of requests under scaling policies, and count what they cost.
 
-    The first half of the trace is warm-up, the second half counts. The offline oracle of the fluid
-    model is the exact optimum.
+    The trace is a CSV with a line for each request: TIMESTAMP, ContextTokens, GeneratedTokens, as
+    in Azure's public traces of LLM inference. Its first half is warm-up, its second half counts.
 
     \b
-    Example:
+    --model fluid   in seconds; work is served or goes to the API at once, and "oracle" is the
+                    exact optimum, which knows the future. Compare costs here.
+    --model events  slower; engines batch, queue and run out of KV cache, cold starts vary, the
+                    API has a latency. Look here for objectives that are missed (SLO, DELAYED:
+                    2 s to the first token, 100 ms between tokens) and for requests LOST.
+
+    \b
+    Is the API or a GPU cheaper for this traffic, and how close to the best does the operator get?
       hinf simulate --trace code.csv --policy hybrid --policy hpa --policy oracle
+    What would a dearer API and GPU change?
+      hinf simulate --trace code.csv --policy all --input-price 2.5 --output-price 10 --gpu-price 4
+    And ten times the traffic, with queues?
+      hinf simulate --trace code.csv --policy hybrid --model events --volume 10
     """
     try:
         found = trace.read(path)
@@ -100,6 +112,9 @@ def run(found: Trace, setting: Setting, name: str, model: str, seed: int = 1) ->
     load = fluid.load(found, setting)
     if model == "fluid":
         return replay(load, name)
+    # Copies of a request at the very same moment would be a burst that nobody sent.
+    found = trace.multiplied(found, setting.volume) if setting.volume > 1 else found
+    setting = replace(setting, volume=1)
     if name == "oracle":
         schedule = fluid.optimum(load).schedule
         return Simulation(found, setting, _ahead(schedule, setting), seed).run()
@@ -136,6 +151,7 @@ def _page(documents: dict[str, dict[str, Any]]) -> str:
         "TOTAL USD",
         "SLO",
         "DELAYED",
+        "LOST",
         "WHAT IT IS",
     )
     rows = [
@@ -147,6 +163,7 @@ def _page(documents: dict[str, dict[str, Any]]) -> str:
             f"{each['total_usd']:.2f}",
             f"{each['slo_attainment']:.1%}",
             each["delayed"],
+            each["lost"],
             POLICIES[name][0],
         )
         for name, each in documents.items()

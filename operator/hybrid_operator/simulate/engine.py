@@ -67,6 +67,13 @@ class Engine:
     _progress: float = 0.0
     _kv: int = 0
     _count: int = 0
+    _rate: float = FASTEST
+    """Tokens/s of each request that decodes, and of the prompt that is computed; both change only
+    where `_settle` or `add` changes who is there."""
+    _prefill_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._share()
 
     @property
     def active(self) -> int:
@@ -78,7 +85,7 @@ class Engine:
         queued = sum(job.left for job in self._prefilling) + sum(
             job.prompt for job in self._waiting
         )
-        return queued / self._prefill_rate()
+        return queued / self._prefill_rate
 
     def add(self, job: Job) -> None:
         """Take a request, at the present time."""
@@ -89,13 +96,13 @@ class Engine:
 
     def next_event(self) -> float:
         """Return the time of the next change; infinite when it is idle."""
-        times = [math.inf]
+        at = math.inf
         if self._prefilling:
-            times.append(self.now + self._prefilling[0].left / self._prefill_rate())
+            at = self.now + self._prefilling[0].left / self._prefill_rate
         if self._decoding:
             left = self._decoding[0].until - self._progress
-            times.append(self.now + max(left, 0.0) / self._rate())
-        return min(times)
+            at = min(at, self.now + max(left, 0.0) / self._rate)
+        return at
 
     def advance(self, until: float) -> None:
         """Work until a time."""
@@ -105,17 +112,15 @@ class Engine:
         if until > self.now:
             self._work(until - self.now)
 
-    def _rate(self) -> float:
+    def _share(self) -> None:
         count = len(self._decoding)
         busy = 1 - PREFILL_SHARE if self._prefilling else 1.0
-        return min(FASTEST, self.decode * busy / count) if count else FASTEST
-
-    def _prefill_rate(self) -> float:
-        used = self._rate() * len(self._decoding) / self.decode
-        return self.prefill * max(1 - used, PREFILL_SHARE)
+        self._rate = min(FASTEST, self.decode * busy / count) if count else FASTEST
+        used = self._rate * count / self.decode
+        self._prefill_rate = self.prefill * max(1 - used, PREFILL_SHARE)
 
     def _work(self, seconds: float) -> None:
-        rate, prefill = self._rate(), self._prefill_rate()
+        rate, prefill = self._rate, self._prefill_rate
         if self._prefilling:
             self._prefilling[0].left -= prefill * seconds
             self.backlog -= prefill * seconds / self.prefill
@@ -145,6 +150,7 @@ class Engine:
             running = len(self._prefilling) + len(self._decoding)
             fits = self._kv + job.tokens <= KV_TOKENS or running == 0
             if not fits or running >= SEQUENCES:
-                return
+                break
             self._kv += job.tokens
             self._prefilling.append(self._waiting.popleft())
+        self._share()

@@ -8,6 +8,7 @@ replica that goes takes no new request and ends when its last one has.
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ SPREAD = 0.25
 """Sigma of the logarithm of the API's latency and of cold starts."""
 PERIOD = 5.0
 """Seconds between two looks of a policy."""
+LATENCY_SECONDS, LATENCY_QUANTILE = 60.0, 0.9
+"""Over which a policy sees the latencies of engines, and which of them."""
 
 
 @dataclass(slots=True)
@@ -36,7 +39,6 @@ class _Period:
     work: float = 0.0
     usd: float = 0.0
     tokens: float = 0.0
-    worst: float = 0.0
 
 
 @dataclass(slots=True)
@@ -57,6 +59,8 @@ class Simulation:
     _now: float = 0.0
     _ready: list[Engine] = field(default_factory=list)
     _period: _Period = field(default_factory=_Period)
+    _latencies: deque[tuple[float, float, float]] = field(default_factory=deque)
+    """Of engines of late: when, and TTFT and ITL over their objectives."""
     _slots: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,10 +103,17 @@ class Simulation:
             best.add(Job(request.at, request.prompt, request.generated))
 
     def _choose(self, at: float) -> Engine | None:
-        drawn = self._draw.sample(self._ready, min(2, len(self._ready)))
-        for engine in drawn:
-            engine.advance(at)
-        return min(drawn, key=lambda each: each.backlog, default=None)
+        count = len(self._ready)
+        if count == 0:
+            return None
+        first = int(self._draw.random() * count)
+        one = self._ready[first]
+        one.advance(at)
+        if count == 1:
+            return one
+        other = self._ready[(first + 1 + int(self._draw.random() * (count - 1))) % count]
+        other.advance(at)
+        return other if other.backlog < one.backlog else one
 
     def _to_api(self, request: Request, usd: float) -> None:
         slower = self._draw.lognormvariate(0, SPREAD)
@@ -113,7 +124,6 @@ class Simulation:
             self.result.api_usd += usd
 
     def _judge(self, arrived: float, ttft: float, itl: float) -> None:
-        self._period.worst = max(self._period.worst, ttft / TTFT_SECONDS, itl / ITL_SECONDS)
         if arrived >= self._counted_from:
             self._requests += 1
             self._good += ttft <= TTFT_SECONDS and itl <= ITL_SECONDS
@@ -133,7 +143,7 @@ class Simulation:
             active=active / self._slots,
             replicas=asked,
             ready=sum(each.ready_at <= at for each in self.engines),
-            pressure=period.worst,
+            pressure=self._pressure(at),
         )
         wanted = min(max(self.scaler.replicas(seen), 0), self.setting.most)
         self.result.schedule.append(wanted)
@@ -166,14 +176,43 @@ class Simulation:
             first = job.first_token if job.first_token is not None else job.arrived
             done = job.done if job.done is not None else first
             itl = (done - first) / (job.generated - 1) if job.generated > 1 else 0.0
-            self._judge(job.arrived, first - job.arrived, itl)
+            ttft = first - job.arrived
+            self._judge(job.arrived, ttft, itl)
+            self._latencies.append((done, ttft / TTFT_SECONDS, itl / ITL_SECONDS))
         engine.finished.clear()
+
+    def _pressure(self, at: float) -> float:
+        while self._latencies and self._latencies[0][0] <= at - LATENCY_SECONDS:
+            self._latencies.popleft()
+        if not self._latencies:
+            return 0.0
+        index = int(len(self._latencies) * LATENCY_QUANTILE)
+        ttft = sorted(each[1] for each in self._latencies)
+        itl = sorted(each[2] for each in self._latencies)
+        return max(ttft[index], itl[index])
 
     def _end(self) -> None:
         for engine in (*self.engines, *self._leaving):
             while engine.active:
                 engine.advance(engine.next_event())
             self._collect(engine)
+
+
+def lower_bound(trace: Trace, setting: Setting) -> float:
+    """Return USD below which no policy can be in this model.
+
+    A replica does at most one engine-second a second. So a request that counts costs what the API
+    takes for it, or at least its own engine-seconds of a replica.
+    """
+    price, first = setting.prices.gpu_hour / HOUR, trace.seconds * setting.warm_up
+    return setting.volume * sum(
+        min(
+            setting.api_usd(each.prompt, each.generated),
+            setting.work(each.prompt, each.generated) * price,
+        )
+        for each in trace.requests
+        if each.at >= first
+    )
 
 
 def slots(trace: Trace, setting: Setting) -> float:

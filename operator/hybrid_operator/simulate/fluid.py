@@ -37,7 +37,7 @@ class Setting:
     """What is replayed on."""
 
     prices: Prices
-    step: float = 1.0
+    step: float = 5.0
     """Seconds. Within a step, work counts as evenly spread."""
     prefill: float = 8000.0
     """Prompt tokens/s of a replica that does nothing else."""
@@ -115,8 +115,8 @@ class Seen(NamedTuple):
     replicas: int
     ready: int
     pressure: float
-    """Latency over its objective, the worse of the two; where there are no latencies, the share of
-    the ready replicas' capacity that is asked for."""
+    """90th percentile of the latencies of engines over their objective, the worse of the two; where
+    there are no latencies, the share of the ready replicas' capacity that is asked for."""
 
 
 class Scaler(Protocol):
@@ -228,6 +228,42 @@ def optimum(load: Load) -> Best:
     return Best(total, schedule)
 
 
+def reactive(load: Load) -> float:
+    """Return the USD of the best schedule that asks for a replica only where work for it was seen.
+
+    When to let go, and whether a start will pay, it knows from the future; only that a burst is
+    about to begin it does not. So no policy that waits for work can be better, and how far it is
+    above the optimum is the price of not knowing. Exact, level by level as `optimum`.
+    """
+    setting, total, dear = load.setting, 0.0, True
+    for level in range(max(load.peak, 0)):
+        above = level * setting.utilization
+        values = list(_values(load, above))
+        before = load.work[load.counted - 1] > above if load.counted else False
+        usd = _reactive_level(values, setting, before=before) if dear else math.inf
+        dear = usd < sum(values)  # a higher level has less work still
+        total += min(usd, sum(values))
+    return total
+
+
+def _reactive_level(values: Sequence[float], setting: Setting, *, before: bool) -> float:
+    each = setting.prices.gpu_hour / HOUR * setting.step
+    delay = math.ceil(setting.cold_start / setting.step - 1e-9)
+    sums = [0.0, *accumulate(values)]
+    seen = [before, *(value > 0 for value in values)]
+    off, on = [0.0], [0.0]
+    """By step: what the steps before cost, and whether a replica serves from it on."""
+    for index, value in enumerate(values):
+        left, began = min(off[index], on[index]) + value, index + 1 - delay
+        stays = on[index] + each
+        if began >= 0 and seen[began]:
+            started = min(off[began], on[began]) + each * delay
+            stays = min(stays, started + sums[index + 1] - sums[began])
+        off.append(left)
+        on.append(stays)
+    return min(off[-1], on[-1])
+
+
 def _values(load: Load, above: float) -> Iterator[float]:
     """Yield what the API takes for the work of one level, by step that counts."""
     size = load.setting.utilization
@@ -250,16 +286,3 @@ def _level(values: Sequence[float], setting: Setting) -> tuple[float, list[bool]
         states[index] = state
         state = came[index][0] if state else came[index][1]
     return min(on, off), states
-
-
-def total_hours(load: Load) -> float:
-    """Return the hours that count."""
-    return (len(load.work) - load.counted) * load.setting.step / HOUR
-
-
-def running_mean(values: Sequence[float], count: int) -> list[float]:
-    """Return the mean of the last `count` values, by step."""
-    sums = [0.0, *accumulate(values)]
-    return [
-        (sums[i + 1] - sums[max(0, i + 1 - count)]) / min(i + 1, count) for i in range(len(values))
-    ]

@@ -2,7 +2,8 @@
 
 All look at the same demand and aim at what a replica can do; where a system's default target is a
 number that fits no engine in particular (100 requests, 100 tokens/s), the target is what the
-engine can really do, which favours it.
+engine can really do, which favours it. Who sees requests sees those at the API, too: demand that
+does not fit would otherwise be invisible to all of them. None knows a price.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hybrid_operator.simulate.fluid import Seen
+
+
+TOLERANCE = 0.1
+"""Share by which an HPA's metric may miss its target without anything moving."""
 
 
 @dataclass(slots=True)
@@ -79,77 +84,156 @@ class Replay:
         return self.schedule[min(at, len(self.schedule) - 1)]
 
 
+class Limit(NamedTuple):
+    """How far an HPA may move within a period: by `pods` or by `share`, whichever is more."""
+
+    pods: int
+    share: float
+    """1.0: by 100 %."""
+    seconds: float
+
+
+UP, DOWN = Limit(4, 1.0, 15.0), Limit(0, 1.0, 15.0)
+"""An HPA's defaults."""
+
+
+@dataclass(slots=True)
+class Behavior:
+    """The `behavior` of a HorizontalPodAutoscaler, at its defaults unless told otherwise.
+
+    Source: kubernetes/kubernetes pkg/controller/podautoscaler/horizontal.go
+    (stabilizeRecommendationWithBehaviors, convertDesiredReplicasWithBehaviorRate): replicas move
+    into the band from the lowest recommendation of the window for up to the highest of the window
+    for down, then no further than the limits allow from where the period began.
+    """
+
+    up_seconds: float = 0.0
+    down_seconds: float = 300.0
+    up: Limit = UP
+    down: Limit = DOWN
+    _recent: deque[tuple[float, int]] = field(default_factory=deque)
+    _changes: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def apply(self, wanted: int, current: int, now: float) -> int:
+        """Return the replicas to set, and remember."""
+        while self._recent and self._recent[0][0] <= now - max(self.up_seconds, self.down_seconds):
+            self._recent.popleft()
+        if not self._recent:
+            self._recent.append((now, current))  # recordInitialRecommendation
+        least = min([wanted, *self._since(now - self.up_seconds)])
+        most = max([wanted, *self._since(now - self.down_seconds)])
+        self._recent.append((now, wanted))
+        found = min(max(current, least), most)
+        if found > current:
+            began = current - self._moved(now, self.up.seconds, up=True)
+            highest = max(began + self.up.pods, math.ceil(began * (1 + self.up.share) - 1e-9))
+            found = min(found, max(highest, current))
+        elif found < current:
+            began = current + self._moved(now, self.down.seconds, up=False)
+            lowest = min(began - self.down.pods, int(began * (1 - self.down.share)))
+            found = max(found, min(lowest, current))
+        if found != current:
+            self._changes.append((now, found - current))
+        return found
+
+    def _since(self, cut: float) -> list[int]:
+        return [count for time, count in self._recent if time > cut]
+
+    def _moved(self, now: float, seconds: float, *, up: bool) -> int:
+        longest = max(self.up.seconds, self.down.seconds)
+        while self._changes and self._changes[0][0] <= now - longest:
+            self._changes.popleft()
+        return sum(
+            abs(change)
+            for time, change in self._changes
+            if time > now - seconds and (change > 0) == up
+        )
+
+
 @dataclass(slots=True)
 class HPA:
     """HorizontalPodAutoscaler v2 on token throughput, 70 % target.
 
-    Source: kubernetes/kubernetes pkg/controller/podautoscaler: sync every 15 s, tolerance 0.1, up
-    by at most max(4 pods, 100 %) in 15 s, down to the highest recommendation of 300 s; at least
-    one replica. The metric is a rate over one minute, as Prometheus adapters are set up.
+    Source: kubernetes/kubernetes pkg/controller/podautoscaler/replica_calculator.go
+    (GetExternalPerPodMetricReplicas): a metric over all pods with an AverageValue; within a
+    tolerance of 0.1 nothing moves, else ceil(metric / target). Looks every 15 s; at least one
+    replica. The metric is a rate over one minute, as Prometheus adapters are set up.
     """
 
     target: float = 0.7
-    least: int = 1
+    behavior: Behavior = field(default_factory=Behavior)
     _rate: Mean = field(default_factory=lambda: Mean(60.0))
     _sync: Every = field(default_factory=lambda: Every(15.0))
-    _recent: deque[tuple[float, int]] = field(default_factory=deque)
 
     def replicas(self, seen: Seen) -> int:
         """Return what the controller would set."""
         rate = self._rate.add(seen.work, seen.seconds)
-        return self.scaled(rate, seen) if self._sync.due(seen.time) else seen.replicas
+        if not self._sync.due(seen.time):
+            return seen.replicas
+        return self.scaled(rate / self.target, seen)
 
-    def scaled(self, metric: float, seen: Seen) -> int:
-        """Return the replicas for a total `metric`, stabilised and limited."""
-        current = max(seen.replicas, self.least)
-        ratio = metric / (self.target * current)
-        wanted = current if abs(ratio - 1) <= 0.1 else math.ceil(metric / self.target - 1e-9)  # noqa: PLR2004  HPA's tolerance
-        wanted = max(wanted, self.least)
-        self._recent.append((seen.time, wanted))
-        while self._recent[0][0] < seen.time - 300:
-            self._recent.popleft()
-        highest = max(count for _, count in self._recent)
-        if wanted < current:
-            wanted = min(current, highest)
-        return min(wanted, max(current + 4, current * 2))
+    def scaled(self, wanted: float, seen: Seen) -> int:
+        """Return the replicas to set where a metric asks for `wanted`."""
+        current = max(seen.replicas, 1)
+        near = abs(wanted / current - 1) <= TOLERANCE
+        count = current if near else max(math.ceil(wanted - 1e-9), 1)
+        return self.behavior.apply(count, current, seen.time)
 
 
 @dataclass(slots=True)
 class KEDA:
-    """KEDA's Prometheus scaler as vLLM production-stack's chart sets it up.
+    """KEDA as vLLM production-stack's operator sets it up.
 
-    Source: vllm-project/production-stack, helm `keda` values: polling every 15 s, to zero after
-    the trigger was inactive for 1800 s (woken by the router's metric), between 1 and max an HPA.
-    The query is the rate of prompt and generated tokens; its threshold of 100 tokens/s a pod is
-    replaced by all that a replica is planned for, 85 % of its capacity.
+    Source: vllm-project/production-stack a6c01db, reconcileScaledObject in
+    operator/internal/controller/vllmruntime_controller.go and the sample with all defaults: running
+    requests and the rates of prompt and of generated tokens over one minute, the one that asks for
+    most counts; one pod up in 60 s, one down in 60 s after 300 s; to zero when there was no request
+    for 1800 s (KEDA 2.20, pkg/scaling/executor: cooldownPeriod since a trigger was last active),
+    polled every 15 s, and woken to one by the router's count of requests. Thresholds of 5 requests
+    and 100 tokens/s a pod are replaced by 85 % of what a replica can do. The Helm chart's own
+    trigger, more than 5 requests that wait at engines, never fires where an API takes what would
+    wait.
     """
 
     target: float = 0.85
     _hpa: HPA = field(init=False)
-    _quiet: float = math.inf
+    _poll: Every = field(default_factory=lambda: Every(15.0))
+    _rate: Mean = field(default_factory=lambda: Mean(60.0))
+    _keepalive: Mean = field(default_factory=lambda: Mean(120.0))
+    _active: float = 0.0
 
     def __post_init__(self) -> None:
-        self._hpa = HPA(target=self.target)
+        limit = Limit(1, 0.0, 60.0)
+        self._hpa = HPA(behavior=Behavior(up=limit, down=limit))
 
     def replicas(self, seen: Seen) -> int:
         """Return what KEDA, or its HPA, would set."""
-        self._quiet = 0.0 if seen.tokens > 0 else self._quiet + seen.seconds
-        wanted = self._hpa.replicas(seen)
-        if self._quiet >= 1800:  # noqa: PLR2004  cooldownPeriod
+        rate = self._rate.add(seen.work, seen.seconds)
+        if self._keepalive.add(seen.tokens, seen.seconds) > 0:
+            self._active = seen.time
+        if not self._poll.due(seen.time):
+            return seen.replicas
+        if seen.time - self._active > 1800:  # noqa: PLR2004  cooldownPeriod
             return 0
-        return max(wanted, 1)
+        if seen.replicas == 0:
+            return int(self._active == seen.time)
+        # Of the triggers on requests and on tokens, `work` stands for both kinds of tokens.
+        return self._hpa.scaled(max(rate, seen.active) / self.target, seen)
 
 
 @dataclass(slots=True)
 class KubeAI:
     """KubeAI's autoscaler: active requests, averaged over 10 minutes.
 
-    Source: substratusai/kubeai internal/modelautoscaler and internal/movingaverage: every 10 s,
-    ceil(mean of 60 samples / target), down only after 3 looks in a row (scaleDownDelaySeconds 30).
+    Source: kubeai-project/kubeai v0.22.1, internal/modelautoscaler/autoscaler.go,
+    internal/movingaverage/simple.go, internal/modelclient/scale.go: every 10 s,
+    ceil(mean of 60 samples, zeros at first / target); down only after 3 looks in a row that
+    asked for it (scaleDownDelaySeconds 30), at the fourth; a request wakes a model from zero.
+    A sample is the mean since the last one, not what a scrape happens to see: that favours it.
     """
 
     target: float = 0.85
-    _samples: deque[float] = field(default_factory=lambda: deque(maxlen=60))
+    _samples: deque[float] = field(default_factory=lambda: deque([0.0] * 60, maxlen=60))
     _interval: Every = field(default_factory=lambda: Every(10.0))
     _between: Mean = field(default_factory=lambda: Mean(10.0))
     _downs: int = 0
@@ -157,21 +241,30 @@ class KubeAI:
     def replicas(self, seen: Seen) -> int:
         """Return what KubeAI would set."""
         active = self._between.add(seen.active, seen.seconds)
+        awake = max(seen.replicas, int(seen.tokens > 0))
         if not self._interval.due(seen.time):
-            return seen.replicas
+            return awake
         self._samples.append(active)
         wanted = math.ceil(sum(self._samples) / 60 / self.target - 1e-9)
-        self._downs = self._downs + 1 if wanted < seen.replicas else 0
-        return seen.replicas if 0 < self._downs < 3 else wanted  # noqa: PLR2004  30 s of 10 s
+        if wanted >= awake:
+            self._downs = 0
+            return wanted
+        if self._downs < 3:  # noqa: PLR2004  30 s of 10 s
+            self._downs += 1
+            return awake
+        return wanted
 
 
 @dataclass(slots=True)
 class KPA:
     """Knative's pod autoscaler on concurrency.
 
-    Source: knative/serving pkg/autoscaler/scaling and config-autoscaler: every 2 s; stable window
-    60 s, panic window 6 s, panic at 200 % of what is ready, 70 % of the container's concurrency,
-    at most 1000-fold up, at most halved; to zero 30 s after the window is empty.
+    Source: knative/serving pkg/autoscaler/scaling/autoscaler.go, pkg/reconciler/autoscaling/kpa/
+    scaler.go and config/core/configmaps/autoscaler.yaml: every 2 s; stable window 60 s, panic
+    window 6 s, 70 % of the container's concurrency; at most 1000-fold up, at most halved; panic
+    from 200 % of what is ready until 60 s after, in which nothing goes down; to zero after a grace
+    of 30 s. Excess burst capacity decides whether Knative's activator stands in the path, not on
+    replicas, so it is left out.
     """
 
     target: float = 0.7
@@ -180,60 +273,69 @@ class KPA:
     _panic: Mean = field(default_factory=lambda: Mean(6.0))
     _panicking: float = -math.inf
     _highest: int = 0
-    _empty: float = 0.0
+    _inactive: float | None = None
 
     def replicas(self, seen: Seen) -> int:
         """Return what the KPA would set."""
         stable = self._stable.add(seen.active, seen.seconds)
         panic = self._panic.add(seen.active, seen.seconds)
-        self._empty = 0.0 if stable > 0 else self._empty + seen.seconds
         if not self._tick.due(seen.time):
             return seen.replicas
+        wanted = self._wanted(stable, panic, seen)
+        if wanted > 0:
+            self._inactive = None
+            return wanted
+        since = self._inactive = seen.time if self._inactive is None else self._inactive
+        return 0 if seen.time - since >= 30 else seen.replicas  # noqa: PLR2004  grace period
+
+    def _wanted(self, stable: float, panic: float, seen: Seen) -> int:
         ready = max(seen.ready, 1)
-        wanted = math.ceil(stable / self.target - 1e-9)
-        burst = math.ceil(panic / self.target - 1e-9)
-        wanted = max(min(wanted, ready * 1000), ready // 2)
-        if burst / ready >= 2:  # noqa: PLR2004  panic-threshold-percentage 200
+        over = math.ceil(panic / self.target - 1e-9)
+        wanted, burst = (
+            min(max(count, ready // 2), ready * 1000)
+            for count in (math.ceil(stable / self.target - 1e-9), over)
+        )
+        if over / ready >= 2:  # noqa: PLR2004  panic-threshold-percentage 200
             self._panicking = seen.time
-        if seen.time - self._panicking < 60:  # noqa: PLR2004  the stable window
-            self._highest = max(self._highest, wanted, burst)
-            return self._highest
-        self._highest = 0
-        if wanted <= 0 or (stable == 0 and seen.ready <= 1):
-            return seen.replicas if self._empty < 30 else 0  # noqa: PLR2004  scale-to-zero-grace-period
-        return wanted
+        if seen.time - self._panicking > 60:  # noqa: PLR2004  the stable window
+            self._highest = 0
+            return wanted
+        self._highest = max(self._highest, wanted, burst)
+        return self._highest
 
 
 @dataclass(slots=True)
 class LLMD:
     """llm-d's SLO-aware rule: latency over its objective, with a dead band.
 
-    Source: llm-d's autoscaling guide (KEDA on Prometheus): ratio of P90 TTFT and TPOT to their
-    objectives; above 0.55 up, below 0.40 down, pods that start are credited; stabilised by the HPA
-    that KEDA drives.
+    Source: llm-d/llm-d d38c9f0, guides/workload-autoscaling/README.slo-aware.md: the worse of P90
+    TTFT and P90 TPOT over their objectives, cut at 2, averaged over 45 s; above 0.55 up, those that
+    start credited; below 0.40 down, uncredited; KEDA's HPA stabilises up for 30 s and down for
+    180 s, at most doubles or adds 4 in 60 s, and takes one away in 120 s. At least one replica (the
+    guide's example has 3).
     """
 
     up: float = 0.55
     down: float = 0.40
-    _ratio: Mean = field(default_factory=lambda: Mean(60.0))
+    behavior: Behavior = field(
+        default_factory=lambda: Behavior(30.0, 180.0, Limit(4, 1.0, 60.0), Limit(1, 0.0, 120.0))
+    )
+    _signal: Mean = field(default_factory=lambda: Mean(45.0))
     _sync: Every = field(default_factory=lambda: Every(15.0))
-    _recent: deque[tuple[float, int]] = field(default_factory=deque)
 
     def replicas(self, seen: Seen) -> int:
         """Return what the rule would set."""
-        ratio = self._ratio.add(seen.pressure * max(seen.ready, 1), seen.seconds)
+        signal = self._signal.add(min(seen.pressure, 2.0), seen.seconds)
         if not self._sync.due(seen.time):
             return seen.replicas
         current = max(seen.replicas, 1)
-        credited = ratio / current
         wanted = current
-        if credited > self.up:
-            wanted = math.ceil(current * credited / self.up)
-        elif credited < self.down:
-            wanted = max(1, math.ceil(current * credited / self.down))
-        self._recent.append((seen.time, wanted))
-        while self._recent[0][0] < seen.time - 300:
-            self._recent.popleft()
-        if wanted < current:
-            wanted = min(current, max(count for _, count in self._recent))
-        return min(wanted, max(current + 4, current * 2))
+        if signal > self.up:
+            credit = seen.ready / current if 0 < seen.ready < current else 1.0
+            wanted += math.ceil(current * (signal * credit / self.up - 1) - 1e-9)
+        elif signal < self.down:
+            wanted -= math.floor(current * (1 - signal / self.down) + 1e-9)
+        # The formula's result is a metric with target 1: the HPA's tolerance holds here, too.
+        near = abs(wanted / current - 1) <= TOLERANCE
+        count = current if near else max(wanted, 1)
+        return self.behavior.apply(count, current, seen.time)

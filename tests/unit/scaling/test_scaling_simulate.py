@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_operator.cli.main import cli
-from hybrid_operator.simulate import fluid, trace
+from hybrid_operator.cli.simulate import run
+from hybrid_operator.simulate import events, fluid, trace
 from hybrid_operator.simulate.engine import Engine, Job
 from hybrid_operator.simulate.policies import POLICIES, replay
 
@@ -45,6 +47,42 @@ def test_the_optimum_is_what_trying_every_schedule_finds(work):
 
     tried = itertools.product(range(most + 1), repeat=len(work))
     assert fluid.optimum(load).usd == pytest.approx(min(map(cost, tried)), abs=1e-9)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.2, 0.85]), min_size=1, max_size=9))
+@settings(deadline=None, max_examples=60)
+def test_the_reactive_optimum_is_what_trying_every_start_after_work_finds(work):
+    load = loaded(work)
+    step, delay = load.setting.step / 3600, 2  # 90 s of steps of a minute
+
+    def cost(schedule: tuple[bool, ...]) -> float:
+        total, since = 0.0, -delay
+        for index, on in enumerate(schedule):
+            came = on and index > 0 and not schedule[index - 1]
+            if came and not work[index - 1]:
+                return math.inf
+            since = index if came else since
+            serves = on and index >= since + delay
+            total += step * on + (0.0 if serves else load.api_usd[index])
+        return total
+
+    tried = itertools.product((False, True), repeat=len(work))
+    assert fluid.reactive(load) == pytest.approx(min(map(cost, tried)), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if name != "oracle"])
+def test_no_policy_that_waits_for_work_is_cheaper_than_the_reactive_optimum(name):
+    load = fluid.load(trace.bursts(1.0), fluid.Setting(DEAR))
+    best = replay(load, "oracle").total_usd
+    assert best - 1e-9 <= fluid.reactive(load) <= replay(load, name).total_usd + 1e-9
+
+
+def test_no_policy_of_the_event_model_is_below_its_bound():
+    made = trace.bursts(0.5)
+    for prices in (DEAR, fluid.Prices(0.05, 0.1)):
+        setting = fluid.Setting(prices)
+        found = [run(made, setting, name, "events").total_usd for name in ("hybrid", "oracle")]
+        assert events.lower_bound(made, setting) <= min(found)
 
 
 def test_a_replica_costs_from_the_moment_it_is_asked_for_and_serves_a_cold_start_later():
