@@ -1,0 +1,45 @@
+"""The simulated engine against real ones: published figures of GPUs."""
+
+from __future__ import annotations
+
+import pytest
+
+from hybrid_operator.core.engine.throughput import Benchmark, benchmarks
+from hybrid_operator.simulate.engine import Engine, Job
+
+PREFILL = {"a100-40gb": 12_700.0, "l4": 5_600.0, "rtx4090": 7_400.0}
+"""Tokens/s of a 7 to 8 billion parameter model: 65 % of the dense 16-bit TFLOPS, as planned."""
+UNBOUND = 1e9
+"""Tokens/s: nothing of these is bound by computing while it decodes."""
+
+
+def seconds(engine: Engine, batch: int, prompt: int, generated: int) -> float:
+    """Return how long a batch takes that comes at once."""
+    for _ in range(batch):
+        engine.add(Job(0.0, prompt, generated))
+    while engine.active:
+        engine.advance(engine.next_event())
+    return engine.now
+
+
+def fastest(found: Benchmark) -> float:
+    """Return the tokens/s of a request that make up what of a measurement was not prefill."""
+    batch = found.batch or 1
+    took = batch * (found.input + found.output) / found.tokens_per_s
+    return (found.output - 1) / (took - batch * found.input / PREFILL[found.gpu])
+
+
+PAIRS = [
+    pytest.param("llama-3.1-8b", "a100-40gb", 1, 8, id="llama-3.1-8b on an A100, from 1 to 8"),
+    pytest.param("mistral-7b", "rtx4090", 16, 48, id="mistral-7b on an RTX 4090, from 16 to 48"),
+    pytest.param("qwen2.5-coder-7b", "l4", 1, 16, id="qwen2.5-7b on an L4, from 1 to 16"),
+]
+
+
+@pytest.mark.parametrize(("model", "gpu", "few", "many"), PAIRS)
+def test_a_batch_takes_as_long_as_was_published_for_a_gpu(model, gpu, few, many):
+    of = {each.batch: each for each in benchmarks() if (each.model, each.gpu) == (model, gpu)}
+    engine = Engine(PREFILL[gpu], UNBOUND, ready_at=0.0, fastest=fastest(of[few]))
+    published = many * (of[many].input + of[many].output) / of[many].tokens_per_s
+    took = seconds(engine, many, of[many].input, of[many].output)
+    assert took == pytest.approx(published, rel=0.15)
