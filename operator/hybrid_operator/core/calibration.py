@@ -102,14 +102,23 @@ def decide(observed: Observed, name: str, history: History) -> Decided:
     history = _taken_back(observed, history)
     document = _document(observed.offer)
     if document is None:
-        return _told(history, "NotOffered", _missing(name, observed))
+        return _told(observed, history, "NotOffered", _missing(name, observed))
     try:
         offered = decode_calibration(document.encode())
     except TableError as error:
-        return _told(history, "Refused", f"the state in ConfigMap {name} is refused: {error}")
+        return _told(
+            observed, history, "Refused", f"the state in ConfigMap {name} is refused: {error}"
+        )
     digest = offered.digest
+    if not suits(offered, observed):
+        judged = f"the answers judged for state {digest} are of {', '.join(offered.served)}"
+        return _told(
+            observed, history, "OtherModel", f"{judged}: fit it again with the present models"
+        )
     if digest in history.rejected:
-        return _told(history, "RolledBack", f"state {digest} was taken back: {history.why}")
+        return _told(
+            observed, history, "RolledBack", f"state {digest} was taken back: {history.why}"
+        )
     if history.current is None or digest != history.current.digest:
         history = History(
             current=offered,
@@ -120,7 +129,7 @@ def decide(observed: Observed, name: str, history: History) -> Decided:
         )
     if any(not report.calibrated(digest) for report in observed.reports):
         other = f"state {digest} is of another model of the classifier than the routers have"
-        return _told(history, "OtherModel", f"{other}: fit it again from new decisions")
+        return _told(observed, history, "OtherModel", f"{other}: fit it again from new decisions")
     held = offered.held_out
     figures = f"log loss {held.log_loss_before:.3f} to {held.log_loss_after:.3f}"
     return Decided(
@@ -128,6 +137,18 @@ def decide(observed: Observed, name: str, history: History) -> Decided:
         f"state {digest} of {offered.created or 'unknown date'}: {figures} on {held.outcomes} "
         f"outcomes held out",
     )  # fmt: skip
+
+
+def suits(state: Calibration, observed: Observed) -> bool:
+    """Return whether one of the resource's local models is one whose answers were judged."""
+    models = observed.spec.models if observed.spec is not None else ()
+    return not state.served or not {m.name for m in models}.isdisjoint(state.served)
+
+
+def in_force(decided: Decided | None, observed: Observed) -> Calibration | None:
+    """Return the state that goes into the table; none that is of other local models."""
+    current = decided.history.current if decided is not None else None
+    return current if current is not None and suits(current, observed) else None
 
 
 def _taken_back(observed: Observed, history: History) -> History:
@@ -167,8 +188,10 @@ def _tally(outcomes: Mapping[str, Outcomes], state: Calibration | None) -> Tally
     return Tally(found.good, found.bad) if found is not None else Tally()
 
 
-def _told(history: History, reason: str, message: str) -> Decided:
+def _told(observed: Observed, history: History, reason: str, message: str) -> Decided:
     current = history.current
+    if current is not None and not suits(current, observed):
+        current = None
     stays = f"state {current.digest} is in force" if current is not None else "none is in force"
     return Decided(history, reason, f"{message}; {stays}")
 

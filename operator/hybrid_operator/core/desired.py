@@ -95,7 +95,7 @@ def children(observed: Observed, spec: HybridInferenceSpec, context: Context) ->
     engines = _engines(observed, spec, context)
     chosen = _take_updates(observed, engines)
     calibrated = _calibrated(observed, spec)
-    state = calibrated.history.current if calibrated is not None else None
+    state = calibration.in_force(calibrated, observed)
     document = table.render(context, spec, state)
     template, refused = router_pod.build(context, spec)
     objects = [

@@ -178,6 +178,7 @@ def fit(
         maps=maps,
         held_out=_summary(held),
         created=created,
+        served=log.served,
         reference=tuple(scores),
         curve=_curve(after, good) if len(after) >= LEAST_DECISIONS else (),
     )

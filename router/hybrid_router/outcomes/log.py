@@ -32,6 +32,7 @@ class _Line(msgspec.Struct):
     status: int = 0
     classifier: str = ""
     classifier_model: str = ""
+    served_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Decision:
     """The classifier's, before any calibration."""
     local: bool
     """Whether a local model answered."""
+    served: str = ""
+    """The model that answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class Log:
     """Decisions of other classifiers or models."""
     unread: int = 0
     """Lines that are none of the log's."""
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The local models that answered."""
+        return tuple(sorted({d.served for d in self.decisions if d.local and d.served}))
 
 
 _Key = tuple[str | None, str]
@@ -130,7 +138,9 @@ def _lines(lines: Iterable[str], found: Log) -> Iterator[_Line]:
 def _join(found: Log, line: _Line, judged: dict[tuple[str, str], _Line]) -> None:
     score = line.score if line.score is not None else line.confidence or 0.0
     intent = line.intent or UNKNOWN
-    found.decisions.append(Decision(line.request_id, intent, score, line.source == "local"))
+    found.decisions.append(
+        Decision(line.request_id, intent, score, line.source == "local", line.served_model)
+    )
     for source, weight in WEIGHTS.items():
         said = judged.get((source, "local"))
         if said is not None and said.score is not None:

@@ -61,6 +61,8 @@ class Calibration(Part, frozen=True):
     version: int = CALIBRATION_VERSION
     created: Annotated[str, Meta(max_length=40)] = ""
     """When, in RFC 3339."""
+    served: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
+    """Local models whose answers were judged, as their backends know them; empty: not known."""
     reference: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=BINS)] = ()
     """How many requests had a score of each twentieth: what drift is measured against."""
     curve: Annotated[tuple[Step, ...], Meta(max_length=200)] = ()

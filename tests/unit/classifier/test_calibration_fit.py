@@ -113,7 +113,7 @@ def decision(request_id, **fields):
     line = {
         "time": 1.0, "request_id": request_id, "surface": "chat", "status": 200, "seconds": 0.1,
         "intent": "chat", "confidence": 0.9, "score": 0.8, "source": "local", "key": "alice",
-        "classifier": "embedded", "classifier_model": "m1",
+        "classifier": "embedded", "classifier_model": "m1", "served_model": "llama",
     } | fields  # fmt: skip
     return json.dumps(line)
 
@@ -145,6 +145,7 @@ def test_outcomes_are_joined_by_id_and_key_and_the_last_and_surest_word_counts()
         ("a", 0.8, 1.0, "feedback"), ("d", 0.8, 0.5, "feedback"),
     ]  # fmt: skip
     assert found.api == [0.0]
+    assert found.served == ("llama",)
     assert (found.unmatched, found.other, found.unread) == (2, 1, 2)
     assert [d.request_id for d in found.decisions] == ["a", "b", "c", "d", "e"]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hybrid_operator.core import calibration
 from hybrid_operator.core.plan import plan
@@ -102,6 +103,17 @@ def test_routers_with_another_model_are_said_so() -> None:
     first, *rest = seen.reports
     seen = replace(seen, reports=(replace(first, states={OLD.digest: False}), *rest))
     assert condition(plan(seen, NOW))[1] == "OtherModel"
+
+
+def test_a_state_of_other_local_models_is_not_taken_and_one_in_force_rests() -> None:
+    seen = after(offering(asking(), structs.replace(OLD, served=("llama-3-8b", "phi-4"))))
+    assert condition(plan(seen, NOW))[1] == "InForce"
+    moved = MINIMAL.replace("name: llama-3-8b", "name: mine\n    catalog: llama-3-8b")
+    spec = observed(moved + "\nrouting: {calibration: {configMap: outcomes}}\n").spec
+    other = after(replace(seen, spec=spec))
+    assert in_force(other) is None
+    assert condition(plan(other, NOW))[1] == "OtherModel"
+    assert in_force(after(replace(other, spec=seen.spec))) is not None
 
 
 def rolled_out() -> Observed:
