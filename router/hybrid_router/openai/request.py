@@ -248,7 +248,7 @@ def parse(kind: Kind, body: bytes) -> Call:
         first = bytes(memoryview(raw)[:1])
         if first != b"[":
             raise invalid(content, "`messages` must be a list of messages")
-        if bytes(memoryview(raw)[1:]).lstrip()[:1] == b"]":
+        if bytes(memoryview(raw)[1:64]).lstrip()[:1] == b"]":  # no copy of a long one
             raise invalid(content, "`messages` is empty; at least one message is needed")
     stream = fields.get("stream")
     streamed = typed(stream, bool | None, "stream") if stream is not None else False
