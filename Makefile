@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup test-unit test-integration test-e2e test-full fuzz test-vllm-args vllm-options check fmt generate lock clean planner-accuracy \
+.PHONY: help demo test setup test-unit test-integration test-e2e test-full test-vllm-args fuzz vllm-options check fmt generate lock clean planner-accuracy \
 	cluster-up cluster-down images soak bench
 
 help: ## Show this manual
