@@ -33,8 +33,8 @@ test-integration: setup ## Run the tests against a real API server (5 min, with 
 test-e2e: setup ## Run the tests with a real vLLM on the cluster (10 min, with the cluster up)
 	@$(PYTHON) -m tools.test e2e
 
-test-full: setup ## Run what `make test` runs, and then the long ones: chaos with 100,000 requests (1 h)
-	@$(PYTHON) -m tools.test
+test-full: setup ## Run what `make test` runs, with 20 cold starts, and then chaos with 100,000 requests (1.5 h)
+	@HINF_FULL=1 HINF_COLD_STARTS=$${HINF_COLD_STARTS:-20} $(PYTHON) -m tools.test
 	@$(PYTHON) -m tests.perf.chaos --requests 100000
 
 test-vllm-args: setup ## Parse every argv that is rendered with the real parsers of six vLLM releases, 0.8.5 to the newest (3 min)
