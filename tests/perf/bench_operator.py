@@ -20,6 +20,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -50,6 +51,8 @@ CREATING = 16
 AFTER_RESTART_SECONDS = 30.0
 GOOD = {"Degraded": "False", "Progressing": "False", "UpdateAvailable": "False"}
 LIMIT_SECONDS = 900.0
+SETTLED_SECONDS = 8.0
+"""More than two looks of the scaling loop."""
 
 
 @dataclass
@@ -59,6 +62,7 @@ class Figures:
     resources: int
     objects: int = 0
     creation_s: float = 0.0
+    creation_settled_s: float = 0.0
     creation_cpu_s: float = 0.0
     creation_writes: int = 0
     creation_cpu_shares: dict[str, float] = field(default_factory=dict)
@@ -91,16 +95,18 @@ class Figures:
 class Bench:
     """One run."""
 
-    def __init__(self, server: ApiServer, kube: Kube, options: argparse.Namespace) -> None:
+    def __init__(
+        self, server: ApiServer, kube: Kube, options: argparse.Namespace, figures: Figures
+    ) -> None:
         self._server = server
         self._kube = kube
         self._options = options
         self._fleet = Fleet(kube, free_port(), self._seen)
         self._good: set[str] = set()
         self._tables: dict[str, asyncio.Event] = {}
-        self.figures = Figures(options.resources, machine=_machine())
+        self.figures = figures
 
-    async def run(self) -> Figures:
+    async def run(self) -> None:
         """Measure everything."""
         await self._fleet.resume()
         tasks = asyncio.ensure_future(self._fleet.run())
@@ -117,7 +123,6 @@ class Bench:
             await self._react()
             self.figures.rss_mb = operator.memory("VmRSS")
             self.figures.peak_rss_mb = operator.memory("VmHWM")
-            return self.figures
         finally:
             operator.stop()
             tasks.cancel()
@@ -147,6 +152,8 @@ class Bench:
         figures.creation_s = time.monotonic() - began
         figures.creation_cpu_s = operator.cpu
         figures.creation_cpu_shares = self._shares(used, operator, figures.creation_s)
+        await _settled(operator)
+        figures.creation_settled_s = time.monotonic() - began - SETTLED_SECONDS
         figures.creation_writes = len(self._server.writes(mark))
 
     async def _steady(self, operator: OperatorProcess) -> None:
@@ -260,6 +267,15 @@ async def _until(
     _say(f"  after {time.monotonic() - began:.1f} s: {what}")
 
 
+async def _settled(operator: OperatorProcess) -> None:
+    """Wait until it has written nothing for `SETTLED_SECONDS`."""
+    last, since = operator.writes, time.monotonic()
+    while time.monotonic() - since < SETTLED_SECONDS:
+        await asyncio.sleep(0.5)
+        if operator.writes != last:
+            last, since = operator.writes, time.monotonic()
+
+
 def _machine() -> str:
     return f"{os.cpu_count()} cores, Python {platform.python_version()}"
 
@@ -271,6 +287,7 @@ def _say(text: str) -> None:
 ROWS = (
     ("resources (2 models, 1 provider, 2 routers each)", "resources", "{:d}", ""),
     ("first creation until all conditions are true", "creation_s", "{:.1f} s", ""),
+    ("- until its last write, all replicas taken over", "creation_settled_s", "{:.1f} s", ""),
     ("- operator's CPU time", "creation_cpu_s", "{:.1f} s", ""),
     ("- operator's writes", "creation_writes", "{:d}", ""),
     ("- share of a core by process", "creation_cpu_shares", "{}", ""),
@@ -311,7 +328,7 @@ def table(figures: Figures) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def _main(options: argparse.Namespace) -> Figures:
+async def _main(options: argparse.Namespace, figures: Figures) -> None:
     with ApiServer(options.state) as server:
         client = httpx.AsyncClient(
             base_url=server.url,
@@ -320,7 +337,7 @@ async def _main(options: argparse.Namespace) -> Figures:
             limits=httpx.Limits(max_connections=None),
         )
         async with client:
-            return await Bench(server, Kube(client), options).run()
+            await Bench(server, Kube(client), options, figures).run()
 
 
 def main() -> int:
@@ -334,11 +351,21 @@ def main() -> int:
     )
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
-    figures = asyncio.run(_main(options))
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background, too, it ends in order
+        signal.signal(number, signal.default_int_handler)
+    figures = Figures(options.resources, machine=_machine())
+    try:
+        asyncio.run(_main(options, figures))
+    finally:
+        _write(figures)
+    return 0
+
+
+def _write(figures: Figures) -> None:
+    """Keep what was measured, be it half."""
     (OUT / "operator.json").write_text(json.dumps(asdict(figures), indent=2) + "\n")
     (OUT / "operator.md").write_text(table(figures))
     sys.stdout.write(table(figures))
-    return 0
 
 
 if __name__ == "__main__":

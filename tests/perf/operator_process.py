@@ -49,15 +49,22 @@ class OperatorProcess:
         """How many resources it has judged, since it leads, and found or made as they should be."""
         return int(self.metric('hinf_operator_resources{state="current"}'))
 
+    @property
+    def writes(self) -> int:
+        """How many writes it has sent, Lease renewals aside."""
+        return int(sum(self._metrics(r"hinf_operator_writes_total\{.*\}")))
+
     def metric(self, name: str) -> float:
         """Return one of its own metrics; 0 while there is none."""
+        return next(iter(self._metrics(re.escape(name))), 0.0)
+
+    def _metrics(self, pattern: str) -> list[float]:
         try:
             with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
                 text = answer.read().decode()
         except OSError:
-            return 0.0
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
+            return []
+        return [float(each) for each in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE)]
 
     @property
     def cpu(self) -> float:

@@ -83,15 +83,23 @@ def parse(pod: str, text: str) -> EngineReading:
         EngineError: a count of tokens is missing, or a value is negative or no number.
     """
     sums = _Sums()
-    for number, line in enumerate(text.split("\n")):
-        if number > MAX_LINES:
-            raise EngineError(f"engine {pod}: its metrics have more than {MAX_LINES} lines")
-        if line.startswith("vllm:") and (name := _name(line)) in _READ:
-            found = _BUCKET.fullmatch(line) if name in _BUCKETS else None
-            if found is None:
-                _take(pod, sums, line)
-            else:
-                _add(sums, name, _bound(pod, name, found[1]), _number(pod, name, found[2]))
+    lines = text.split("\n")
+    if len(lines) > MAX_LINES:
+        raise EngineError(f"engine {pod}: its metrics have more than {MAX_LINES} lines")
+    unread = "#"
+    for line in lines:
+        # Most of a page are buckets that are not read, one after another.
+        if line.startswith(unread) or not line.startswith("vllm:"):
+            continue
+        name = _name(line)
+        if name not in _READ:
+            unread = f"{name}{{"
+            continue
+        found = _BUCKET.fullmatch(line) if name in _BUCKETS else None
+        if found is None:
+            _take(pod, sums, line)
+        else:
+            _add(sums, name, _bound(pod, name, found[1]), _number(pod, name, found[2]))
     values = sums.values
     for name in (PROMPT, GENERATED):
         if name not in values:

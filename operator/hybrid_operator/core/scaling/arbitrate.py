@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,13 @@ class Demand:
     weight: float = 1.0
     """Share among models of one priority."""
 
+    def bounded_by(self, left: Mapping[str, int]) -> list[str]:
+        """Return the keys of the pool that it draws from."""
+        return [name for name in (self.gpu, self.quota) if name in left]
+
     def fits(self, left: Mapping[str, int]) -> bool:
         """Whether one more replica does."""
-        return all(left[name] >= self.gpus for name in (self.gpu, self.quota) if name in left)
+        return all(left[name] >= self.gpus for name in self.bounded_by(left))
 
 
 def arbitrate(demands: tuple[Demand, ...], pool: Mapping[str, int]) -> dict[str, int]:
@@ -54,19 +59,23 @@ def arbitrate(demands: tuple[Demand, ...], pool: Mapping[str, int]) -> dict[str,
 def _fill(
     group: list[Demand], granted: dict[str, int], left: dict[str, int], *, least: bool
 ) -> None:
-    open_ = {each.key: each for each in group}
-    while open_:
-        for key, each in list(open_.items()):
-            ceiling = min(each.least, each.wanted) if least else each.wanted
-            if granted[key] >= ceiling or not each.fits(left):
-                del open_[key]
-        if not open_:
-            return
-        each = min(open_.values(), key=lambda one: _turn(one, granted[one.key]))
+    """Give one replica after another to whose turn it is; who gets none gets none later."""
+    turns = []
+    for each in group:
+        ceiling = min(each.least, each.wanted) if least else each.wanted
+        if each.bounded_by(left):
+            turns.append((_turn(each, granted[each.key]), ceiling, each))
+        else:
+            granted[each.key] = max(granted[each.key], ceiling)
+    heapq.heapify(turns)
+    while turns:
+        _, ceiling, each = heapq.heappop(turns)
+        if granted[each.key] >= ceiling or not each.fits(left):
+            continue
         granted[each.key] += 1
-        for name in (each.gpu, each.quota):
-            if name in left:
-                left[name] -= each.gpus
+        for name in each.bounded_by(left):
+            left[name] -= each.gpus
+        heapq.heappush(turns, (_turn(each, granted[each.key]), ceiling, each))
 
 
 def _turn(each: Demand, granted: int) -> tuple[float, bool, str]:
