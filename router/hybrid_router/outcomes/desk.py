@@ -110,10 +110,16 @@ class Desk:
                     score=sign.score, side="local", key=exchange.key_id,
                 )
             )  # fmt: skip
-        if source == "local" and decision.confidence is not None:
+        if source == "local" and decision.confidence is not None and not _broke(answering):
             decided = decision.confidence, self._state()
             self._again.answered(known_by, exchange.request_id, decided, time.monotonic())
 
     def _write(self, outcome: Outcome) -> None:
         if self._log is not None:
             self._log.write(outcome)
+
+
+def _broke(answering: Answering) -> bool:
+    """Return whether the answer broke off: asking again then says nothing of what it said."""
+    ended = answering.job.last if answering.job is not None else None
+    return ended is None or ended.broken

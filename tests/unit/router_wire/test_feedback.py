@@ -11,7 +11,7 @@ from hybrid_router.outcomes import again
 from hybrid_router.table import Calibration
 from hybrid_router.telemetry.access import AccessLog
 from tests.support.routers import Says, backend, router, table
-from tests.support.upstreams import Upstream, answers, replies
+from tests.support.upstreams import Upstream, answers, begins, delta, ends, replies
 
 KEY, OTHER = "Authorization: Bearer s3cret", "Authorization: Bearer 0ther"
 PROMPT = "the recipe of the secret sauce"
@@ -188,7 +188,7 @@ async def test_a_state_is_followed_without_a_restart_and_one_of_another_model_is
 async def test_drift_is_told_once_there_is_enough_to_tell():
     async with Upstream() as up, Upstream() as api:
         served = both(up, api, policy={"calibration": STATE})
-        async with router(served, classifier=Says(0.9)) as r:
+        async with router(served, classifies=True) as r:
             for _ in range(199):
                 r.metrics.drift.saw(0.9)
             early = "\nhinf_router_score_drift " in r.metrics.render().decode()
@@ -234,6 +234,20 @@ async def test_asked_again_once_speaks_against_it_and_as_a_habit_says_nothing():
             await ask(r)
     told = [line for line in lines(stream) if line.get("type") == "outcome"]
     assert [(t["source"], t.get("score")) for t in told] == [("repeat", 0.0), ("repeat", None)]
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_an_answer_that_broke_off_is_asked_for_again_for_that_reason():
+    stream = io.BytesIO()
+    async with (
+        Upstream(begins(delta(content="half"), then=ends)) as up,
+        Upstream() as api,
+        router(both(up, api), classifier=Says(0.9), access_log=AccessLog(stream)) as r,
+    ):
+        answer = await r.chat("auto", stream=True)
+        await r.chat("api", stream=True)
+    assert answer.headers["x-hybrid-source"] == "local"
+    assert not [line for line in lines(stream) if line.get("type") == "outcome"]
 
 
 async def test_a_retry_at_once_says_nothing():
