@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import responses_upstreams as p
 from tests.support.models import SAYS, TOKENS
-from tests.support.routers import backend, router, table
+from tests.support.routers import Says, backend, router, table
 from tests.support.upstreams import Upstream, closes, replies
 
 MODELS = ["chat", "claude"]
@@ -229,3 +229,17 @@ async def _same(make, url, up, of, asked):
     bodies = [await answer.http_response.aread() for answer in (through, direct)]
     assert bodies[0] == bodies[1]
     assert up.received[-2].body == up.received[-1].body
+
+
+async def test_the_id_that_the_client_shows_is_what_an_answer_is_judged_by(make):
+    async with Upstream() as up, Upstream() as api:
+        backends = {"local": backend(up.url), "api": backend(api.url, trust="external")}
+        async with router(table(backends), classifier=Says(0.9)) as r:
+            client = make(at(r))
+            answer = await client.chat.completions.create(model="auto", messages=HI)
+            judged = {"request_id": answer._request_id, "score": "good"}
+            told = await client.post("/feedback", body=judged, cast_to=dict[str, Any])
+            with pytest.raises(openai.NotFoundError) as refused:
+                await client.post("/feedback", body=judged | {"request_id": "x"}, cast_to=object)
+    assert told["recorded"] is True
+    assert (refused.value.code, refused.value.param) == ("request_not_found", "request_id")
