@@ -88,9 +88,7 @@ class Pipeline:
         registry.listen(self._gates.follow)
         self._admission = Admission(registry)
         self._failover = Failover(registry, client, metrics, Ticker(TICK_SECONDS))
-        self._comparing = Comparing(
-            self._failover, self._gates, self.desk, metrics, lambda: registry.routers
-        )
+        self._comparing = Comparing(self._failover, self._gates, self.desk, metrics, registry)
 
     async def close(self) -> None:
         """End what is under way for nobody."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hybrid_router.answering import Answering
     from hybrid_router.datapolicy.gate import Clearance
     from hybrid_router.datapolicy.source import Gates
+    from hybrid_router.discovery.registry import Registry
     from hybrid_router.openai.request import Call
     from hybrid_router.outcomes.desk import Desk
     from hybrid_router.server.exchange import Exchange, Flow
@@ -100,7 +101,7 @@ class Comparing:
         gates: judge what the judge is told by the data policy.
         desk: takes the outcomes.
         metrics: counts.
-        routers: returns how many routers share the day's money.
+        registry: knows what is busy, and how many routers share the day's money.
         draw: returns chances in [0, 1).
     """
 
@@ -110,11 +111,11 @@ class Comparing:
         gates: Gates,
         desk: Desk,
         metrics: Metrics,
-        routers: Callable[[], int],
+        registry: Registry,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._failover, self._gates, self._desk = failover, gates, desk
-        self._metrics, self._routers, self._draw = metrics, routers, draw
+        self._metrics, self._registry, self._draw = metrics, registry, draw
         self._purse = Purse()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -125,15 +126,22 @@ class Comparing:
             return
         case = _case(exchange, answering, source, status)
         usd = _estimate(case) if case is not None else None
-        if case is None or usd is None:
+        if case is None or usd is None or not self._idle(case):
             return
-        limit = comparison.usd_per_day / self._routers()
+        limit = comparison.usd_per_day / self._registry.routers
         if not self._purse.take(usd, limit, time.time()):
             self._metrics.compared("no-money", 0.0)
             return
         task = asyncio.get_running_loop().create_task(self._run(case, usd))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _idle(self, case: _Case) -> bool:
+        """Return whether both sides have room: nobody waits, or is woken, for a comparison."""
+        pool = self._registry.pool(case.local.backend)
+        if pool.full or pool.asleep:
+            return False
+        return all(self._registry.available(t.backend) for t in (case.local, case.api))
 
     async def close(self) -> None:
         """End what is under way."""

@@ -1,5 +1,6 @@
 """Both sides' answers, judged after the client has its own: within the money, never kept data."""
 
+import asyncio
 import io
 import json
 
@@ -9,7 +10,7 @@ from hybrid_router.outcomes import judge
 from hybrid_router.outcomes.comparing import DAY, Purse
 from hybrid_router.telemetry.access import AccessLog
 from tests.support.routers import Says, backend, router, table, until
-from tests.support.upstreams import Upstream, answers, replies
+from tests.support.upstreams import Upstream, answers, begins, delta, replies, silence
 
 PRICED = {"api-model": {"input": 1, "output": 1}, "judge-model": {"input": 1, "output": 1}}
 
@@ -92,6 +93,25 @@ async def test_what_may_not_leave_or_costs_too_much_is_not_compared(policy, usd,
             await r.chat("auto", messages=[{"role": "user", "content": content}])
         assert not judging.received
         assert not api.received
+
+
+async def test_a_local_model_that_is_busy_is_left_to_those_who_wait_for_it():
+    async with (
+        Upstream(begins(delta(content="x"), then=silence)) as up,
+        Upstream(answers("from api")) as api,
+        Upstream(judges_local_good) as judging,
+    ):
+        served = compared(up, api, judging)
+        served["backends"]["local"]["maxConcurrency"] = 1
+        async with router(served, classifier=Says(0.2)) as r:
+            busy = asyncio.create_task(r.chat("local", stream=True))
+            await until(lambda: up.received)
+            answer = await r.chat("auto")
+            busy.cancel()
+            await asyncio.gather(busy, return_exceptions=True)
+        assert answer.status == 200
+        assert (len(up.received), len(api.received)) == (1, 1)
+        assert not judging.received
 
 
 @pytest.mark.parametrize(
