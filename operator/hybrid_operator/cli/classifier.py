@@ -1,4 +1,4 @@
-"""`hinf classifier`: score prompts, and train the embedded classifier."""
+"""`hinf classifier`: score prompts, choose thresholds, and train the embedded classifier."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import IO
 import click
 
 from hybrid_operator.cli.calibration import apply, fit, rollback
+from hybrid_operator.cli.cutting import cut
 from hybrid_operator.cli.main import BadInputError
 from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.classify.prompt import Prompt
@@ -20,7 +21,7 @@ def classifier() -> None:
     """Score prompts, fit confidences to outcomes, and train the embedded classifier."""
 
 
-for _command in (fit, apply, rollback):
+for _command in (fit, apply, rollback, cut):
     classifier.add_command(_command)
 
 
