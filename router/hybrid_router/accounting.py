@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from hybrid_router.calibrating import Calibrating
     from hybrid_router.core.decision import Decision
     from hybrid_router.server.exchange import Exchange
-    from hybrid_router.table import RouteTable
-    from hybrid_router.upstream.job import Job
 
 
 def access(
@@ -63,7 +61,7 @@ def access(
         attempts=job.attempts if job is not None else 0,
         prompt_tokens=job.prompt_tokens if job is not None else 0,
         completion_tokens=job.completion_tokens if job is not None else 0,
-        cost_usd=_cost(answering.table, job) if job is not None else None,
+        cost_usd=round(job.usd, 9) if job is not None and job.usd is not None else None,
         draft=answering.sureness,
         key=exchange.key_id,
     )
@@ -71,14 +69,3 @@ def access(
 
 def _side(answering: Answering, decision: Decision) -> str:
     return "local" if answering.prefers_local(decision) else "api"
-
-
-def _cost(table: RouteTable, job: Job) -> float | None:
-    """Return what the answer's tokens cost at its backend, in USD."""
-    target = job.target
-    backend = table.backends.get(target.backend) if target is not None else None
-    price = backend.prices.get(target.model) if backend is not None and target is not None else None
-    if price is None:
-        return None
-    usd = job.prompt_tokens * price.input + job.completion_tokens * price.output
-    return round(usd / 1e6, 9)

@@ -52,7 +52,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
-    """Of the answer at the backend's prices; None where it has none, as local models."""
+    """Of all attempts, a draft that was not taken included, at backends that have prices."""
     draft: Sureness | None = None
     """What the log-probabilities of the local model's draft said."""
     key: str | None = None

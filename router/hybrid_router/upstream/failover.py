@@ -372,8 +372,7 @@ class Failover:
         self._metrics.usage(
             target.backend, target.model, prompt, completion, cached, estimated=estimated
         )
-        job.prompt_tokens += prompt
-        job.completion_tokens += completion
+        job.book(prompt, completion)
         if ended is None or ended.first_token is None:
             return
         if job.call.stream:

@@ -40,6 +40,7 @@ class Job:
         failed: backends at which attempts failed.
         unsaid: what a backend's form could not say, where one was left out for that.
         withheld: why the data policy kept the request from a backend.
+        usd: what its attempts have cost, at backends that have prices; None without any.
         queued: its turn at a queue has come.
         spilled: it did not wait for a local model that was busy, or waited in vain.
         at: index of the target that is tried.
@@ -71,6 +72,7 @@ class Job:
     lines: bytes = b""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    usd: float | None = None
     queued: bool = False
     spilled: bool = False
     at: int = 0
@@ -86,6 +88,17 @@ class Job:
     def accounted(self) -> int:
         """Tokens that its attempts have taken so far."""
         return self.prompt_tokens + self.completion_tokens
+
+    def book(self, prompt: int, completion: int) -> None:
+        """Note the tokens of the last attempt, and what they cost where its backend has prices."""
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+        if self.backend is None or self.target is None:
+            return
+        price = self.backend.prices.get(self.target.model)
+        if price is not None:
+            usd = (prompt * price.input + completion * price.output) / 1e6
+            self.usd = usd + (self.usd or 0.0)
 
     def escalate(self) -> None:
         """Go on without a draft that was not taken: it was no attempt, and nobody has failed.

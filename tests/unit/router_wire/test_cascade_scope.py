@@ -148,16 +148,19 @@ async def test_the_log_says_what_a_draft_was_worth(tmp_path):
         async with (
             Upstream(Drafter(probability=UNSURE)) as local,
             Upstream(answers(API)) as api,
-            router(
-                cascade(engine(local.url), api), classifies=True, access_log=AccessLog(stream)
-            ) as r,
         ):
-            await r.chat("auto", stream=True)
+            described = cascade(engine(local.url), api)
+            described["backends"]["local"]["prices"] = {"local-model": {"input": 0, "output": 1}}
+            described["backends"]["api"]["prices"] = {"api-model": {"input": 10, "output": 10}}
+            log_to = AccessLog(stream)
+            async with router(described, classifies=True, access_log=log_to) as r:
+                await r.chat("auto", stream=True)
     line = json.loads(log.read_text())
     assert line["draft"]["tokens"] == 4
     assert line["draft"]["logprob"] == pytest.approx(-0.693, abs=0.001)
     assert line["draft"]["margin"] == pytest.approx(0.001, abs=0.001)
     assert (line["reason"], line["source"]) == ("not-confident", "api")
+    assert line["cost_usd"] == pytest.approx((4 * 1 + 9 * 10) / 1e6)
 
 
 STATE = {
