@@ -18,7 +18,9 @@ from hybrid_operator.core.scaling.window import Window, observe, remember
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)  # a Wednesday
 DEAR, CHEAP = 0.02, 0.00005
-"""USD of the API for an engine-second; a replica at 1 USD an hour costs 0.00028 a second."""
+"""USD of the API for an engine-second."""
+GPU = 1 / 3600
+"""USD for a second of a replica at 1 USD an hour."""
 
 
 def sample(demand: float = 0.0, replicas: int = 1, **fields: Any) -> Sample:
@@ -96,6 +98,16 @@ CASES: list[Any] = [
     ),
     pytest.param(
         GUARDED, [priced(CHEAP, 0.5, 0)] * 20, 0, "CostGuard", id="a cheap API wakes nothing"
+    ),
+    pytest.param(
+        GUARDED,
+        [priced(1.4 * GPU, 0.85, 0)] * 2,
+        0,
+        "CostGuard",
+        id="a few busy seconds do not prove that a replica would earn its hour",
+    ),
+    pytest.param(
+        GUARDED, [priced(1.4 * GPU, 0.85, 0)] * 24, 1, "Wake", id="but six minutes of them do"
     ),
     pytest.param(
         GUARDED,

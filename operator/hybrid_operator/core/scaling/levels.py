@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 HORIZONS = (1800.0, 7200.0)
 """Seconds. On while the mean value of the level's work, with this memory, exceeds the price."""
+PROOF_SECONDS = 60.0
+"""A mean begins as if nothing had been asked for so long: a few busy seconds prove nothing."""
 TIMEOUTS = (90.0, 300.0, 900.0)
 """Seconds. On until the level has had no work for so long."""
 FIRST = len(HORIZONS) - 1
@@ -107,7 +109,9 @@ class _Step(NamedTuple):
             rates,
             math.exp(-rates.seconds / MEMORY_SECONDS),
             tuple(1 - math.exp(-rates.seconds / horizon) for horizon in HORIZONS),
-            tuple(price * (1 - math.exp(-seen / horizon)) for horizon in HORIZONS),
+            tuple(
+                price * (1 - math.exp(-(seen + PROOF_SECONDS) / horizon)) for horizon in HORIZONS
+            ),
         )
 
     def level(self, level: Level, value: float) -> Level:
