@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_router.classify.cut import Cut
 from hybrid_router.classify.identity import identity
@@ -53,7 +54,7 @@ class Calibrating:
             return correct(self._state.maps, verdict)
         if self._name == "embedded":
             return verdict
-        return replace(verdict, classifier=f"{self._name}{UNCALIBRATED}")
+        return msgspec.structs.replace(verdict, classifier=f"{self._name}{UNCALIBRATED}")
 
     def _follow(self, table: RouteTable) -> None:
         stated = table.policy.calibration

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_router.calibrating import Calibrating
 from hybrid_router.classify.prompt import Prompt
@@ -84,7 +85,7 @@ class Judging:
         """Return the decision with a draft first, where there can be one."""
         why = undraftable(call)
         if why is not None:
-            return replace(made, undrafted=why)
+            return msgspec.structs.replace(made, undrafted=why)
         return cascade.drafted(made, table.policy, table.backends, found, self._invites)
 
     def drafted(self, made: Decision, table: RouteTable, draft: tuple[str, Outcome, int]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_router.accounting import access
 from hybrid_router.admission import Admission
@@ -211,7 +212,9 @@ class Pipeline:
             if call.kind == "embeddings":
                 targets = _one_model(model, targets)
             made = await self._judging.decide(table, model, targets, call, exchange)
-            return made if kept is None else replace(made, reason=Reason.DATA_POLICY)
+            if kept is None:
+                return made
+            return msgspec.structs.replace(made, reason=Reason.DATA_POLICY)
         except Refused as refused:
             headers: tuple[tuple[bytes, bytes], ...] = ()
             if refused.status == 503:  # noqa: PLR2004  Service Unavailable

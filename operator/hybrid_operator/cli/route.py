@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -130,7 +129,7 @@ def _explain(routes: RouteTable, asked: Asked, messages: list[dict[str, str]]) -
         reason, rule = refused.message, found.rule
         return _answer("refuse", found.threshold, reason=reason, rule=rule) | classes
     if ruling.kept is not None:
-        decision = replace(decision, reason=Reason.DATA_POLICY)
+        decision = structs.replace(decision, reason=Reason.DATA_POLICY)
     return _decided(routes, entry, decision, found, asked.tokens) | classes
 
 

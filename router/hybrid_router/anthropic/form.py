@@ -5,7 +5,8 @@ from __future__ import annotations
 from hybrid_router.anthropic.answer import check_count, is_error, read_usage
 from hybrid_router.anthropic.errors import message_body
 from hybrid_router.anthropic.sse import MessagesFilter
-from hybrid_router.openai.answer import Usage, error_message
+from hybrid_router.openai.answer import error_message
+from hybrid_router.openai.shapes import Usage
 
 _NOTHING = Usage(0, 0)
 

@@ -19,7 +19,6 @@ import math
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -127,7 +126,8 @@ class SlmClassifier:
         if not prompt.turn:
             return Verdict(None, None, NAME, "the request holds no text of the user")
         intent = self._intents.judge(prompt).intent
-        return replace(await self._verdict(self._body(prompt), asker), intent=intent)
+        verdict = await self._verdict(self._body(prompt), asker)
+        return msgspec.structs.replace(verdict, intent=intent)
 
     async def _verdict(self, body: bytes, asker: str) -> Verdict:
         key = hashlib.blake2b(b"%s\0%s" % (asker.encode(), body), key=self._salt).digest()

@@ -93,7 +93,7 @@ def _at_home(replicas: Sequence[_Replica], prefix: Prefix, tokens: int) -> _Repl
     """Return the first replica in the prefix's order that is below its bound."""
     count = len(replicas)
     # A request's own tokens come on top of the bound: with little to do, nobody is too busy.
-    bound = LOAD_FACTOR * (sum(r.outstanding for r in replicas) + tokens) / count
+    bound = LOAD_FACTOR * (sum([r.outstanding for r in replicas]) + tokens) / count
     half = max(2, count // 2)
     groups: tuple[Sequence[_Replica], ...] = (replicas,)
     if count > half:

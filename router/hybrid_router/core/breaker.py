@@ -16,7 +16,7 @@ MAX_RETRY_AFTER = 60.0
 """Seconds. A longer `Retry-After` is probed after this time: quotas are raised, clocks differ."""
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.StrEnum):
     """How an attempt at a replica ended."""
 
     OK = "ok"

@@ -8,8 +8,10 @@ targets that may answer, and what escalates goes to external ones that may.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_router.core.decision import Drafts, Reason
 
@@ -76,7 +78,7 @@ def drafted(
         return made
     away = [t for t in made.targets if _internal(t, backends) and t not in local]
     classifier = policy.classifier
-    return replace(
+    return msgspec.structs.replace(
         made,
         targets=(*local, *external, *away),
         reason=Reason.SHADOW if shadow else Reason.DRAFT,
@@ -104,7 +106,7 @@ def settled(made: Decision, verdict: Verdict, backends: Mapping[str, Backend]) -
         reason = Reason.CONFIDENT if sure else Reason.NOT_CONFIDENT
     shadow = made.draft is not None and made.draft.shadow
     first: Side = "local" if shadow else side
-    return replace(
+    return msgspec.structs.replace(
         made,
         targets=tuple(
             sorted(made.targets, key=lambda t: _internal(t, backends) == (first == "api"))

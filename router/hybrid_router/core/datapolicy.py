@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_router.table import GROUPS, UNSCANNED
 
@@ -25,16 +26,14 @@ class Action(enum.StrEnum):
 _STRICTNESS = (Action.REDACT, Action.KEEP_LOCAL, Action.REFUSE)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """What is done with a type, and the class under which the policy names it."""
 
     action: Action
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(msgspec.Struct, frozen=True):
     """What a policy says of one request.
 
     Attributes:
@@ -63,9 +62,11 @@ class Ruling:
     @property
     def names(self) -> tuple[str, ...]:
         """The classes found."""
-        return tuple(name for name, _ in self.classes)
+        return tuple([name for name, _ in self.classes])
 
     def _of(self, action: Action) -> tuple[str, ...]:
+        if not self.classes:
+            return ()
         return tuple(name for name, each in self.classes if each is action)
 
 

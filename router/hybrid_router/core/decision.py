@@ -8,16 +8,17 @@ only: it never brings back what the policy removed.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybrid_router.core.terms import Terms
+import msgspec
+
+from hybrid_router.core.terms import Side, Terms
+from hybrid_router.table import Capability, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from hybrid_router.core.terms import Side
-    from hybrid_router.table import Backend, Capability, Model, Policy, RouteTable, Target
+    from hybrid_router.table import Backend, Model, Policy, RouteTable
 
 
 DOUBT = 2.0
@@ -88,8 +89,7 @@ class Refused(Exception):  # noqa: N818  a decision, not a fault
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(msgspec.Struct, frozen=True):
     """What a request asks of a model."""
 
     tokens: int
@@ -97,16 +97,14 @@ class Needs:
     capabilities: frozenset[Capability] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(msgspec.Struct, frozen=True):
     """The judgement of an earlier user turn of the same conversation."""
 
     confidence: float
     intent: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """A classifier's judgement of one prompt."""
 
     confidence: float | None
@@ -131,8 +129,7 @@ targets' own order stands.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Drafts:
+class Drafts(msgspec.Struct, frozen=True):
     """That a local model drafts the answer before it is decided who answers; see `core.cascade`."""
 
     tokens: int
@@ -143,8 +140,7 @@ class Drafts:
     """The client gets it in any case."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The targets in the order in which they are tried, and why the first one is the first."""
 
     targets: tuple[Target, ...]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+import msgspec
 
-    from hybrid_router.table import IntentPolicy, Policy, RoutingRule
+from hybrid_router.table import IntentPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hybrid_router.table import Policy, RoutingRule
 
 Side = Literal["local", "api"]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What rules look at."""
 
     alias: str = ""
@@ -23,12 +26,11 @@ class Asked:
     """The id of the client's key."""
     tokens: int = 0
     """Of the prompt, estimated."""
-    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    headers: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
     """Of the request, names in lower case."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What holds for one request. A rule's terms come before an intent's, and these before all."""
 
     threshold: float
@@ -42,7 +44,7 @@ class Terms:
     """The rule's threshold, for every intent."""
     allowed: tuple[str, ...] = ()
     """The rule's: models that may answer."""
-    intents: Mapping[str, IntentPolicy] = field(default_factory=dict)
+    intents: Mapping[str, IntentPolicy] = msgspec.field(default_factory=dict)
 
     def at(self, intent: str | None) -> float:
         """Return the confidence from which the local model is asked first."""

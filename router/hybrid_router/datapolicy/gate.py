@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from hybrid_router.core.datapolicy import BROKEN, NOTHING, Ruling, judge, rules
 from hybrid_router.datapolicy import document
 from hybrid_router.datapolicy.findings import Finding, findings
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from hybrid_router.core.datapolicy import Rule
     from hybrid_router.datapolicy.scanner import Scanner
     from hybrid_router.table import Backend, DataPolicy
-    from hybrid_router.upstream.attempt import Downstream
+    from hybrid_router.upstream.attempt import Downstream, Ended
 
 _log = logging.getLogger(__name__)
 _SEAL: Final = object()
@@ -49,6 +51,12 @@ class Cleared:
     def restored(self, body: bytes) -> bytes:
         """Return an answer with the values put back."""
         return restored(body, self._vault) if self._vault is not None else body
+
+    def ended(self, ended: Ended) -> Ended:
+        """Return how an attempt ended, with the values put back in its answer."""
+        if self._vault is None:
+            return ended
+        return msgspec.structs.replace(ended, body=self.restored(ended.body))
 
 
 class Clearance:

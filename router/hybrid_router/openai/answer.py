@@ -4,62 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one attempt."""
-
-    prompt: int
-    completion: int
-    cached: int = 0
-    """Those of the prompt that the backend had in a cache."""
-    estimated: bool = False
-    """Counted by the router, because the backend did not say."""
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class WireUsage(msgspec.Struct):
-    """`usage` as it stands in answers and in a stream's last chunk."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
-
-    def counted(self) -> Usage:
-        """Return it as the router counts it."""
-        details = self.prompt_tokens_details
-        return Usage(
-            prompt=self.prompt_tokens,
-            completion=self.completion_tokens,
-            cached=(details.cached_tokens or 0) if details is not None else 0,
-        )
-
-
-class _Answer(msgspec.Struct):
-    usage: msgspec.Raw = msgspec.Raw()
-    choices: msgspec.Raw = msgspec.Raw()
-    data: msgspec.Raw = msgspec.Raw()
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-    code: str | int | None = None
-
-
-class _ErrorAnswer(msgspec.Struct):
-    error: _Error | None = None
-    message: str = ""
+from hybrid_router.openai.shapes import Answer, Chat, Error, ErrorAnswer, Usage, WireUsage
 
 
 class NotAnAnswerError(ValueError):
     """The body is not what the OpenAI API answers; the text names the kind of fault only."""
 
 
-_decoder = msgspec.json.Decoder(_Answer)
+_decoder = msgspec.json.Decoder(Answer)
 _usage_decoder = msgspec.json.Decoder(WireUsage | None)
-_error_decoder = msgspec.json.Decoder(_ErrorAnswer)
+_error_decoder = msgspec.json.Decoder(ErrorAnswer)
 
 _ABORTED = b'"finish_reason":"abort"'
 """vLLM's, for a request that it gave up, as when it shuts down."""
@@ -115,7 +69,7 @@ def is_context_length(body: bytes) -> bool:
         answer = _error_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return False
-    error = answer.error or _Error()
+    error = answer.error or Error()
     text = f"{error.code} {error.message} {answer.message}".lower()
     return any(sign in text for sign in _TOO_LONG)
 
@@ -129,18 +83,6 @@ def error_message(body: bytes) -> str:
     return answer.error.message if answer.error is not None else answer.message
 
 
-class _Message(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-
-
-class _Chat(msgspec.Struct):
-    choices: list[_Choice]
-
-
 def chat_content(body: bytes) -> str:
     """Return the text of a chat's first choice; empty if it has none.
 
@@ -148,7 +90,7 @@ def chat_content(body: bytes) -> str:
         NotAnAnswerError: the answer is not a chat completion.
     """
     try:
-        choices = msgspec.json.decode(body, type=_Chat).choices
+        choices = msgspec.json.decode(body, type=Chat).choices
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise NotAnAnswerError("the answer is not a chat completion") from None
     return (choices[0].message.content or "") if choices else ""

@@ -17,8 +17,8 @@ from hybrid_router.openai.tokens import INTERRUPTED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hybrid_router.openai.answer import Usage
     from hybrid_router.openai.request import Call
+    from hybrid_router.openai.shapes import Usage
     from hybrid_router.openai.tokens import Tokens
     from hybrid_router.table import Target
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from hybrid_router.openai.answer import Usage, read_usage
+from hybrid_router.openai.answer import read_usage
 from hybrid_router.openai.sse import Filter
 
 if TYPE_CHECKING:
     from hybrid_router.openai.errors import ApiError
+    from hybrid_router.openai.shapes import Usage
 
 
 class Stream(Protocol):

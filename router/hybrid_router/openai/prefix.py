@@ -11,6 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+import msgspec
+
 from hybrid_router.core.balance import Prefix
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ def prefix(call: Call, model: str) -> Prefix:
     fields = call.fields
     parts = [model.encode()]
     parts += [bytes(memoryview(fields[n])[:SHARED_BYTES]) for n in _BESIDE if n in fields]
-    content = memoryview(next((fields[n] for n in _CONTENT if n in fields), b""))
+    named = [n for n in _CONTENT if n in fields]
+    content = memoryview(fields[named[0]] if named else msgspec.Raw())
     if bytes(content[:1]) == b"[" and "prompt" not in fields:
         system, first = _turns(content)
         parts.append(system[:SHARED_BYTES])

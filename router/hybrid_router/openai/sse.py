@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_router.openai.answer import Usage, lenient_usage
+from hybrid_router.openai.answer import lenient_usage
 from hybrid_router.openai.errors import error_event
+from hybrid_router.openai.shapes import Event
 
 if TYPE_CHECKING:
     from hybrid_router.openai.errors import ApiError
+    from hybrid_router.openai.shapes import Usage
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_HELD_BYTES = 1024 * 1024
@@ -30,16 +32,12 @@ ABORTED = b'"abort"'
 # atomic: one CRLF must not count as CR and LF.
 _blank_line = re.compile(rb"(?>\r\n|\n|\r){2}")
 _line_end = re.compile(rb"\r\n|\n|\r")
+_NULL = msgspec.Raw(b"null")
+_NO_CHOICES = msgspec.Raw(b"[]")
 _NO_ERROR = frozenset({b"null", b"false", b"{}", b'""'})
 
 
-class _Event(msgspec.Struct):
-    choices: list[dict[str, Any]] | None = None
-    error: Any = None
-    object: Any = None
-
-
-_event = msgspec.json.Decoder(_Event)
+_event = msgspec.json.Decoder(Event)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
@@ -256,7 +254,7 @@ class Filter(EventFilter):
         self.usage = lenient_usage(raw) or self.usage
         if not self._hides_usage:
             return event
-        if bytes(raw) != b"null" and bytes(fields.get("choices", b"[]")) == b"[]":
+        if bytes(raw) != b"null" and bytes(fields.get("choices", _NO_CHOICES)) == b"[]":
             self.events -= 1
             return b""
         return b"data: " + _encode(fields) + b"\n\n"
@@ -273,7 +271,7 @@ def _is_aborted(data: bytes) -> bool:
 
 def _is_error(data: bytes) -> bool:
     fields = _fields.decode(data)
-    if bytes(fields.get("choices", b"[]")).strip(b"[] \n"):
+    if bytes(fields.get("choices", _NO_CHOICES)).strip(b"[] \n"):
         return False
-    error = bytes(fields.get("error", b"null"))
-    return error not in _NO_ERROR or bytes(fields.get("object", b"")) == b'"error"'
+    error = bytes(fields.get("error", _NULL))
+    return error not in _NO_ERROR or bytes(fields.get("object", _NULL)) == b'"error"'

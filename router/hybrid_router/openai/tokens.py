@@ -26,6 +26,8 @@ _MARKS = (b'"delta":{"content":', b'"text":')
 _END = b"]}]}\n\n"
 _END_BYTES = len(_END)
 _NULL = b"null"
+_ABSENT = msgspec.Raw(_NULL)
+_NO_CHOICES, _NO_DELTA, _NOTHING = msgspec.Raw(b"[]"), msgspec.Raw(b"{}"), msgspec.Raw()
 _CONSTANT = frozenset({"index", "delta", "text", "token_ids"})
 INTERRUPTED = frozenset({b'"abort"', b'"error"'})
 """vLLM's finish reasons for a request that it did not carry through, as when it shuts down."""
@@ -195,11 +197,11 @@ class Tokens:
             return event
         try:
             fields = _fields.decode(data)
-            choices = _choices.decode(fields.get("choices", b"[]"))
+            choices = _choices.decode(fields.get("choices", _NO_CHOICES))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             self.failure = "an event is not a JSON object of the OpenAI API"
             return b""
-        if bytes(fields.get("error", _NULL)) != _NULL:
+        if bytes(fields.get("error", _ABSENT)) != _NULL:
             self.failure = "the backend reported an error in the middle of the stream"
             return b""
         changed = self._take_prompt(fields)
@@ -224,7 +226,7 @@ class Tokens:
     def _choice(self, event: bytes, choice: _Fields) -> None:
         """Take one choice's ids, and note what it says about the stream."""
         self._take_prompt(choice)
-        finish = bytes(choice.get("finish_reason", _NULL))
+        finish = bytes(choice.get("finish_reason", _ABSENT))
         if finish in INTERRUPTED:
             self.failure = "the backend gave the stream up"
             return
@@ -242,19 +244,19 @@ class Tokens:
 
     def _text(self, choice: _Fields) -> bytes:
         """Return the text as JSON; note anything that is generated and is no text."""
-        if bytes(choice.get("logprobs", _NULL)) != _NULL:
+        if bytes(choice.get("logprobs", _ABSENT)) != _NULL:
             self.plain = False
         if "text" in choice:
             return bytes(choice["text"])
         delta: dict[str, Any] = {}
         try:
-            delta = _fields.decode(choice.get("delta", b"{}"))
+            delta = _fields.decode(choice.get("delta", _NO_DELTA))
         except msgspec.DecodeError:
             self.plain = False
         for name, raw in delta.items():
             if name not in {"role", "content"} and bytes(raw) not in {_NULL, b"[]", b'""'}:
                 self.plain = False
-        return bytes(delta.get("content", b""))
+        return bytes(delta.get("content", _NOTHING))
 
 
 def _listed(raw: msgspec.Raw) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from hybrid_router.openai.answer import NotAnAnswerError, Usage
+from hybrid_router.openai.answer import NotAnAnswerError
+from hybrid_router.openai.shapes import Usage
 
 
 class _Details(msgspec.Struct):

@@ -8,7 +8,7 @@ from hybrid_router.responses.answer import read_usage
 from hybrid_router.responses.sse import ResponsesFilter
 
 if TYPE_CHECKING:
-    from hybrid_router.openai.answer import Usage
+    from hybrid_router.openai.shapes import Usage
 
 
 class PassedResponses:

@@ -15,8 +15,8 @@ from hybrid_router.openai.sse import EventFilter, payload
 from hybrid_router.responses.answer import lenient_usage
 
 if TYPE_CHECKING:
-    from hybrid_router.openai.answer import Usage
     from hybrid_router.openai.errors import ApiError
+    from hybrid_router.openai.shapes import Usage
 
 _BEGINNINGS = frozenset(
     {

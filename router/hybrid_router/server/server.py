@@ -6,19 +6,18 @@ import asyncio
 import logging
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.server.connection import Connection, too_large
-from hybrid_router.server.exchange import RequestIds
+from hybrid_router.server.exchange import Exchange, RequestIds
 from hybrid_router.ticker import NEVER, Ticker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from hybrid_router.server.exchange import Exchange
     from hybrid_router.table import Limits
 
 _log = logging.getLogger(__name__)
@@ -30,8 +29,7 @@ BACKLOG = 4096
 RETRY_AFTER = ((b"retry-after", b"1"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """What answers at a path: at once, or in a task. Exactly one of the two is given.
 
     Attributes:
@@ -91,10 +89,11 @@ class Server:
         """Listen, and return the port (asked for as 0: the one that was given)."""
         self.expired(time.monotonic())
         self._ticker.add(self)
-        self._listener = await self._loop.create_server(
+        listener: Any = await self._loop.create_server(
             lambda: Connection(self), host, port, backlog=BACKLOG
         )
-        return int(self._listener.sockets[0].getsockname()[1])
+        self._listener = listener
+        return int(listener.sockets[0].getsockname()[1])  # a list in uvloop, else a tuple
 
     async def drain(self, seconds: float) -> None:
         """End: let requests under way finish, for that many seconds at most, then stop listening.

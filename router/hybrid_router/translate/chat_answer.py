@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_router.openai.answer import Usage, error_message, lenient_usage
+from hybrid_router.openai.answer import error_message, lenient_usage
 from hybrid_router.openai.errors import error_body, error_event
+from hybrid_router.openai.shapes import Usage
 from hybrid_router.openai.sse import DONE
 from hybrid_router.translate.pieces import (
     Arguments,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybrid_router.openai.answer import NotAnAnswerError, Usage
+from hybrid_router.openai.answer import NotAnAnswerError
 from hybrid_router.openai.sse import EventFilter, payload
 from hybrid_router.translate.pieces import PING, Begin, NotUnderstoodError, Ping, Reader, Writer
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hybrid_router.openai.errors import ApiError
+    from hybrid_router.openai.shapes import Usage
     from hybrid_router.translate.pieces import Piece
 
 

@@ -8,7 +8,8 @@ import msgspec
 
 from hybrid_router.anthropic.answer import lenient_usage
 from hybrid_router.anthropic.errors import error_event, message_body
-from hybrid_router.openai.answer import Usage, error_message
+from hybrid_router.openai.answer import error_message
+from hybrid_router.openai.shapes import Usage
 from hybrid_router.translate.pieces import (
     PING,
     Arguments,

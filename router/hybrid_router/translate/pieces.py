@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from hybrid_router.openai.answer import Usage
+from hybrid_router.openai.shapes import Usage
 
 if TYPE_CHECKING:
     from hybrid_router.openai.errors import ApiError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_router.openai.answer import Usage
 from hybrid_router.openai.errors import error_body
+from hybrid_router.openai.shapes import Usage
 from hybrid_router.responses.sse import failed_event
 from hybrid_router.translate.pieces import Arguments, Begin, End, Ping, Text, Tool
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from hybrid_router.core.breaker import Outcome
-from hybrid_router.openai.answer import NotAnAnswerError, Usage
+from hybrid_router.openai.answer import NotAnAnswerError
 from hybrid_router.openai.request import BYTES_PER_TOKEN
+from hybrid_router.openai.shapes import Usage
 from hybrid_router.ticker import NEVER, Ticker
 from hybrid_router.upstream.errors import ProtocolBroken, Stale, TimedOut, UpstreamError
 from hybrid_router.upstream.failures import Failure, broken, of_error, of_status

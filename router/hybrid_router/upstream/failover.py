@@ -7,8 +7,6 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.datapolicy.gate import Cleared, WithheldError
 from hybrid_router.openai.continuation import continuation, resumable
@@ -216,7 +214,7 @@ class Failover:
         job.attempts += 1
         attempt = self._make(job, backend, outgoing, cleared.client(job.client), armed=armed)
         ended = await self._carry_out(job, place, attempt, outgoing.path, cleared)
-        ended = job.last = msgspec.structs.replace(ended, body=cleared.restored(ended.body))
+        ended = job.last = cleared.ended(ended)
         if ended.failure is not None and ended.failure.cause in NOT_TAKEN:
             job.escalate()
         elif ended.failure is not None:

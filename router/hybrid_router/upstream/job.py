@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from hybrid_router.datapolicy.gate import Clearance
+from hybrid_router.openai.request import Call, Outgoing
+from hybrid_router.table import Backend, Policy, Target
+from hybrid_router.telemetry.trace import Tried
+from hybrid_router.telemetry.tracing import Spans
+from hybrid_router.upstream.attempt import Downstream, Ended
+from hybrid_router.upstream.draft import Draft
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from hybrid_router.datapolicy.gate import Clearance
     from hybrid_router.discovery.registry import Pool, Replica
-    from hybrid_router.openai.request import Call, Outgoing
-    from hybrid_router.table import Backend, Policy, Target
-    from hybrid_router.telemetry.trace import Tried
-    from hybrid_router.telemetry.tracing import Spans
-    from hybrid_router.upstream.attempt import Downstream, Ended
-    from hybrid_router.upstream.draft import Draft
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct, eq=False):
     """A request on its way through its attempts.
 
     Attributes:
@@ -65,8 +65,8 @@ class Job:
     last: Ended | None = None
     target: Target | None = None
     backend: Backend | None = None
-    trail: list[Tried] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    trail: list[Tried] = []
+    failed: list[str] = []
     unsaid: str | None = None
     withheld: str | None = None
     lines: bytes = b""
@@ -77,7 +77,7 @@ class Job:
     spilled: bool = False
     at: int = 0
     spans: Spans | None = None
-    tried: set[str] = field(default_factory=set)
+    tried: set[str] = set()
 
     @property
     def tokens(self) -> int:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hybrid_router.openai.answer import Usage
 from hybrid_router.openai.continuation import Rest, cut_at_limit, last, left
+from hybrid_router.openai.shapes import Usage
 from hybrid_router.openai.tokens import Tokens
 from hybrid_router.upstream.errors import UpstreamError
 from hybrid_router.upstream.relay import BROKEN_STREAM, Relay

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_router.openai.answer import Usage
+from hybrid_router.openai.shapes import Usage
 from hybrid_router.openai.sse import Filter, payload, split
 from hybrid_router.server.body import ChunkedBody
 from tests.support.routers import backend, router, table

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_router.anthropic.sse import MessagesFilter
-from hybrid_router.openai.answer import Usage
 from hybrid_router.openai.errors import ApiError
+from hybrid_router.openai.shapes import Usage
 from hybrid_router.openai.sse import DONE
 from hybrid_router.responses.sse import ResponsesFilter
 from hybrid_router.translate.chat_answer import ChatReader, ChatWriter
