@@ -104,3 +104,25 @@ async def test_a_port_for_metrics_is_preferred():
         container["ports"][0]["name"] = "metrics"
         container["ports"].append({"name": "http", "containerPort": 1})
         assert await get(target) == "hinf 1\n"
+
+
+async def test_two_scrapes_share_a_connection_and_one_that_was_closed_is_made_anew():
+    connections: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                connections[-1] += 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nhinf 1\n")
+                if connections[-1] == 2:
+                    break
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, fetch.client() as http:
+        target = pod(server.sockets[0].getsockname()[1])
+        for _ in range(5):
+            assert await Direct(http)(target) == "hinf 1\n"
+    assert connections == [2, 2, 1]
