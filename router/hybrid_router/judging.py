@@ -79,7 +79,7 @@ class Judging:
     def _invites(self, backend: str) -> bool:
         """Return whether a backend would take a request now that may go elsewhere, too."""
         pool, now = self._registry.pool(backend), time.monotonic()
-        return pool.available(now) and pool.ramp.invites(now)
+        return pool.available(now) and pool.ramp.invites(now, pool.in_flight)
 
     def _drafted(self, made: Decision, table: RouteTable, call: Call, found: Terms) -> Decision:
         """Return the decision with a draft first, where there can be one."""

@@ -164,6 +164,8 @@ class Autoscaler:
     async def look(self) -> None:
         """Look once at every model that is the operator's to decide on."""
         keys = [key for key in self._world.resources if self._models(key)]
+        for key in self._parsed.keys() - set(self._world.resources):
+            del self._parsed[key]
         for key in self._scaled.keys() - set(keys):
             self._hands.metrics.forget(key.namespace, key.name, list(self._scaled.pop(key)))
         rounds = await asyncio.gather(*(self._ask(key) for key in keys))

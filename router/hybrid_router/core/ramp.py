@@ -3,7 +3,8 @@
 An engine's first requests compile kernels and fill an empty prefix cache: they take longer than all
 later ones. Over its first `SECONDS` a new replica is a candidate for a growing part of the requests
 only, while others are there that have been for longer. Where there was none, and requests went
-elsewhere for want of it, a growing part of those that may comes back.
+elsewhere for want of it, those that may come back one at a time at first, and then more and more
+at once: no burst meets an engine that has compiled nothing yet, and one client notices nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import math
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 SECONDS = 30.0
+DOUBLING_SECONDS = 5.0
+"""In which twice as many may be under way at a pool that woke up: 1 at first, 64 in the end."""
 LEAST = 0.1
 """Part of the requests that a replica is a candidate for from the start."""
 
@@ -54,17 +57,15 @@ def candidates(
 class Ramp:
     """The newcomers of one pool."""
 
-    __slots__ = ("_draw", "_missed", "_since", "_until", "_waiting", "_woken")
+    __slots__ = ("_draw", "_missed", "_since", "_until", "_waiting")
 
     def __init__(self, draw: Callable[[], float]) -> None:
         """Know of none; `draw` returns a float in [0, 1), evenly distributed."""
         self._draw = draw
         self._missed = False
         """Whether a request found nobody."""
-        self._woken = False
-        """Whether somebody came then, and no request since."""
         self._since = -math.inf
-        """When the first request after that came."""
+        """When somebody came after that."""
         self._waiting: list[Young] = []
         """Who came since the last request; there is no clock where they come."""
         self._until = -math.inf
@@ -74,24 +75,26 @@ class Ramp:
         """Whether anybody came lately."""
         return bool(self._waiting) or self._until > -math.inf
 
-    def came(self, replicas: Sequence[Young], *, first: bool) -> None:
-        """Note who has just come; `first`: nobody was there."""
-        if not first:
-            self._waiting.extend(replicas)
+    def came(self, replicas: Collection[Young], before: Collection[Young], now: float) -> None:
+        """Note who is there now, and who was before."""
+        if before:
+            self._waiting.extend(each for each in replicas if each not in before)
         elif replicas and self._missed:
-            self._missed, self._woken = False, True
+            self._missed, self._since = False, now
 
     def missed(self) -> None:
         """Note that a request found nobody."""
         self._missed = True
 
-    def invites(self, now: float) -> bool:
-        """Return whether a request that may go elsewhere should come here."""
-        if self._woken:
-            self._woken, self._since = False, now
-        if now - self._since >= SECONDS:
-            return True
-        return self._draw() < max((now - self._since) / SECONDS, LEAST)
+    def invites(self, now: float, in_flight: int) -> bool:
+        """Return whether a request that may go elsewhere should come here.
+
+        Args:
+            now: seconds of the monotonic clock.
+            in_flight: requests that are under way here.
+        """
+        age = now - self._since
+        return age >= SECONDS or in_flight < 2.0 ** (age / DOUBLING_SECONDS)
 
     def candidates(self, replicas: Sequence[_Replica], now: float) -> Sequence[_Replica]:
         """Return the replicas that a request may go to now; see the function of that name."""

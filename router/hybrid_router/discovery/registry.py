@@ -197,7 +197,7 @@ class Pool:
             or Replica(url, self, Breaker(policy.breaker_failures, self.backend.cooldown))
             for url in dict.fromkeys(urls)
         )
-        self.ramp.came([each for each in self.replicas if each.url not in known], first=not known)
+        self.ramp.came(self.replicas, known.values(), time.monotonic())
         self.share(self.routers)
 
     def share(self, routers: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -64,48 +65,45 @@ def test_of_a_pool_that_grows_the_newcomer_begins_with_little():
     assert 0.4 < share(130.0) < 1.0
 
 
-def woken() -> Ramp:
+def woken(now: float = 200.0) -> Ramp:
     """Return the ramp of a pool that a request found empty before its first replica came."""
-    found = Ramp(random.Random(5).random)  # noqa: S311  for a test
+    found = Ramp(lambda: 0.5)
     found.missed()
-    found.came([Came(0.0)], first=True)
+    found.came([Came(0.0)], (), now)
     return found
 
 
-def test_traffic_that_went_elsewhere_for_want_of_a_replica_comes_back_little_by_little():
-    pool = woken()
-
-    def share(now: float) -> float:
-        return sum(pool.invites(now) for _ in range(2000)) / 2000
-
-    assert 0.07 <= share(200.0) <= 0.13
-    assert 0.45 <= share(215.0) <= 0.55
-    assert share(200.0 + ramp.SECONDS) == 1.0
+@pytest.mark.parametrize(
+    ("age", "most"),
+    [
+        pytest.param(0.0, 1, id="one at a time at first"),
+        pytest.param(5.0, 2, id="after 5 s two at once"),
+        pytest.param(15.0, 8, id="after 15 s eight"),
+        pytest.param(ramp.SECONDS, 1000, id="in the end as many as there are"),
+    ],
+)
+def test_traffic_that_went_elsewhere_for_want_of_a_replica_comes_back_little_by_little(
+    age: float, most: int
+):
+    pool = woken(200.0)
+    assert pool.invites(200.0 + age, most - 1)
+    assert pool.invites(200.0 + age, most) == (age >= ramp.SECONDS)
 
 
 def test_a_router_that_starts_beside_a_running_engine_holds_nothing_back():
-    pool = Ramp(lambda: 0.999)
-    pool.came([Came(0.0)], first=True)
-    assert pool.invites(0.0)
-
-
-def test_a_second_replica_holds_nothing_back_that_the_first_one_takes():
-    pool = woken()
-    assert pool.invites(300.0) is False
-    pool.missed()
-    pool.came([Came(0.0)], first=False)
-    assert pool.invites(300.0 + ramp.SECONDS)
+    pool = Ramp(lambda: 0.5)
+    pool.came([Came(0.0)], (), 200.0)
+    assert pool.invites(200.0, 1000)
 
 
 def test_a_pool_that_was_missed_is_ramped_by_the_registry():
     registry = Registry(Metrics(), draw=lambda: 0.5)
     registry.offer(table("http://a/v1"), "file")
-    pool = registry.pool("local")
-    assert pool.ramp.invites(0.0)
+    pool, now = registry.pool("local"), time.monotonic()
+    assert pool.ramp.invites(now, 1000)
     pool.locate([], registry.table.policy)
     assert not registry.available("local")
     pool.locate(["http://a/v1"], registry.table.policy)
     assert registry.available("local")
-    assert not pool.ramp.invites(50.0)
-    assert pool.pick(50.0, ()) is not None, "who may go nowhere else is held back by nothing"
-    assert pool.ramp.invites(50.0 + ramp.SECONDS)
+    assert not pool.ramp.invites(now, 1000)
+    assert pool.pick(now, ()) is not None, "who may go nowhere else is held back by nothing"
