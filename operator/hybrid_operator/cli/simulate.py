@@ -66,7 +66,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 def simulate(
     path: Path, names: tuple[str, ...], model: str, stretch: float, form: str, **given: float
 ) -> None:
-    r"""Replay a trace of requests under scaling policies, and count what they cost.
+    """Replay a trace of requests under scaling policies, and count what they cost.
 
     The trace is a CSV with a line for each request: TIMESTAMP, ContextTokens, GeneratedTokens, as
     in Azure's public traces of LLM inference. Its first half is warm-up, its second half counts.
@@ -85,7 +85,7 @@ def simulate(
       hinf simulate --trace code.csv --policy all --input-price 2.5 --output-price 10 --gpu-price 4
     And ten times the traffic, with queues?
       hinf simulate --trace code.csv --policy hybrid --model events --volume 10
-    """
+    """  # noqa: D301  \b is a character to click: what follows keeps its lines
     try:
         found = trace.read(path)
     except trace.TraceError as error:

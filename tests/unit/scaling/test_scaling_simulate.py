@@ -152,6 +152,12 @@ def test_all_policies_stand_in_one_table_of_100_columns(tmp_path):
     assert max(map(len, result.output.splitlines())) <= 100
 
 
+def test_the_help_keeps_its_examples_on_lines_of_their_own():
+    lines = hinf("--help").output.splitlines()
+    assert sum(line.startswith("    hinf simulate --trace") for line in lines) == 3
+    assert max(map(len, lines)) <= 100
+
+
 BAD = [
     pytest.param("a,b\n1,2\n", "has no column TIMESTAMP", id="another file"),
     pytest.param(HEAD, "holds no request", id="an empty one"),
