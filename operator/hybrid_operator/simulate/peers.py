@@ -101,7 +101,7 @@ UP, DOWN = Limit(4, 1.0, 15.0), Limit(0, 1.0, 15.0)
 class Behavior:
     """The `behavior` of a HorizontalPodAutoscaler, at its defaults unless told otherwise.
 
-    Source: kubernetes/kubernetes pkg/controller/podautoscaler/horizontal.go
+    Source: Kubernetes v1.33.1, pkg/controller/podautoscaler/horizontal.go
     (stabilizeRecommendationWithBehaviors, convertDesiredReplicasWithBehaviorRate): replicas move
     into the band from the lowest recommendation of the window for up to the highest of the window
     for down, then no further than the limits allow from where the period began.
@@ -125,11 +125,11 @@ class Behavior:
         self._recent.append((now, wanted))
         found = min(max(current, least), most)
         if found > current:
-            began = current - self._moved(now, self.up.seconds, up=True)
+            began = current - self._moved(now, self.up.seconds)
             highest = max(began + self.up.pods, math.ceil(began * (1 + self.up.share) - 1e-9))
             found = min(found, max(highest, current))
         elif found < current:
-            began = current + self._moved(now, self.down.seconds, up=False)
+            began = current - self._moved(now, self.down.seconds)
             lowest = min(began - self.down.pods, int(began * (1 - self.down.share)))
             found = max(found, min(lowest, current))
         if found != current:
@@ -139,22 +139,18 @@ class Behavior:
     def _since(self, cut: float) -> list[int]:
         return [count for time, count in self._recent if time > cut]
 
-    def _moved(self, now: float, seconds: float, *, up: bool) -> int:
+    def _moved(self, now: float, seconds: float) -> int:
         longest = max(self.up.seconds, self.down.seconds)
         while self._changes and self._changes[0][0] <= now - longest:
             self._changes.popleft()
-        return sum(
-            abs(change)
-            for time, change in self._changes
-            if time > now - seconds and (change > 0) == up
-        )
+        return sum(change for time, change in self._changes if time > now - seconds)
 
 
 @dataclass(slots=True)
 class HPA:
     """HorizontalPodAutoscaler v2 on token throughput, 70 % target.
 
-    Source: kubernetes/kubernetes pkg/controller/podautoscaler/replica_calculator.go
+    Source: Kubernetes v1.33.1, pkg/controller/podautoscaler/replica_calculator.go
     (GetExternalPerPodMetricReplicas): a metric over all pods with an AverageValue; within a
     tolerance of 0.1 nothing moves, else ceil(metric / target). Looks every 15 s; at least one
     replica. The metric is a rate over one minute, as Prometheus adapters are set up.
@@ -188,7 +184,7 @@ class KEDA:
     operator/internal/controller/vllmruntime_controller.go and the sample with all defaults: running
     requests and the rates of prompt and of generated tokens over one minute, the one that asks for
     most counts; one pod up in 60 s, one down in 60 s after 300 s; to zero when there was no request
-    for 1800 s (KEDA 2.20, pkg/scaling/executor: cooldownPeriod since a trigger was last active),
+    for 1800 s (KEDA v2.20.1, pkg/scaling/executor: cooldownPeriod since a trigger was last active),
     polled every 15 s, and woken to one by the router's count of requests. Thresholds of 5 requests
     and 100 tokens/s a pod are replaced by 85 % of what a replica can do. The Helm chart's own
     trigger, more than 5 requests that wait at engines, never fires where an API takes what would
@@ -259,12 +255,12 @@ class KubeAI:
 class KPA:
     """Knative's pod autoscaler on concurrency.
 
-    Source: knative/serving pkg/autoscaler/scaling/autoscaler.go, pkg/reconciler/autoscaling/kpa/
-    scaler.go and config/core/configmaps/autoscaler.yaml: every 2 s; stable window 60 s, panic
-    window 6 s, 70 % of the container's concurrency; at most 1000-fold up, at most halved; panic
-    from 200 % of what is ready until 60 s after, in which nothing goes down; to zero after a grace
-    of 30 s. Excess burst capacity decides whether Knative's activator stands in the path, not on
-    replicas, so it is left out.
+    Source: Knative Serving v0.45.0, pkg/autoscaler/scaling/autoscaler.go, pkg/reconciler/
+    autoscaling/kpa/scaler.go and config/core/configmaps/autoscaler.yaml: every 2 s; stable window
+    60 s, panic window 6 s, 70 % of the container's concurrency; at most 1000-fold up, at most
+    halved; panic from 200 % of what is ready until 60 s after, in which nothing goes down; to zero
+    after a grace of 30 s. Excess burst capacity decides whether Knative's activator stands in the
+    path, not on replicas, so it is left out.
     """
 
     target: float = 0.7

@@ -85,6 +85,13 @@ def test_peer(peer: Callable[[], Scaler], works: list[float], before: int, after
     assert follow(peer(), works, before)[-1] == after
 
 
+def test_a_period_of_an_hpa_begins_before_all_that_moved_in_it():
+    one = peers.Limit(1, 0.0, 60.0)
+    behavior = peers.Behavior(0.0, 0.0, one, one)
+    assert behavior.apply(1, 3, 0.0) == 2
+    assert behavior.apply(9, 2, 15.0) == 4  # from the 3 that the minute began with
+
+
 def test_replicas_that_start_are_credited_by_llmd():
     assert follow(peers.LLMD(), for_seconds(40, 0.0), 4, pressure=1.1, ready=2)[-1] == 4
     assert follow(peers.LLMD(), for_seconds(40, 0.0), 4, pressure=1.1, ready=4)[-1] == 8
