@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.perf import router_cost
 from tests.perf.router import bodies, report
 from tests.perf.router.rows import DIRECT
 
@@ -66,3 +67,9 @@ def test_requests_are_of_the_size_and_each_has_the_number_that_makes_it_unique(
     count = int(data.partition(b"\n")[0])
     assert 0.8 * size < count < 1.4 * size
     assert data.count(bodies.COUNTER.encode()) == bodies.VARIANTS
+
+
+@pytest.mark.parametrize("row", router_cost.ROWS)
+def test_the_cost_of_a_row_is_measured_on_answers_that_the_router_took(capsys, row) -> None:
+    assert router_cost.main([row, "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"{row}: ")
