@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hybrid_operator.core.engine import gpus
 from hybrid_operator.core.state import MEMORY_LABEL, PRODUCT_LABEL
 
 if TYPE_CHECKING:
@@ -90,10 +91,17 @@ def _large_enough(node: NodeView, wanted: Wanted) -> bool:
     return not node.memory_mib or node.memory_mib >= wanted.memory_mib * _LISTED_SHARE
 
 
+def _known(product: str) -> str:
+    """Return a product with the type that asks for it, where the catalogue has one."""
+    bare = product.removesuffix(gpus.SHARED_SUFFIX)
+    names = [each.name for each in gpus.catalogue() if bare in each.products]
+    return f"{product} (accelerator.type {names[0]})" if names else product
+
+
 def _what_there_is(nodes: Sequence[NodeView], wanted: Wanted) -> str:
     products = Counter(each.product for each in nodes)
     unlabelled = products.pop("", 0)
-    found = [f"{count} x {name}" for name, count in products.most_common(_NAMED)]
+    found = [f"{count} x {_known(name)}" for name, count in products.most_common(_NAMED)]
     if unlabelled:
         found.append(
             f"{unlabelled} without the label {PRODUCT_LABEL} (GPU Feature Discovery sets it)"

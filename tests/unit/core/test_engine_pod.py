@@ -43,14 +43,19 @@ def test_the_grace_period_has_room_for_every_step_of_the_end():
     [
         pytest.param(A10G, ["NVIDIA-A10G", "NVIDIA-A10G-SHARED"], id="one product"),
         pytest.param(
-            "{name: phi-4, accelerator: {type: h100}}",
+            "{name: phi-4, accelerator: {type: a100-40gb}}",
             [
-                "NVIDIA-H100-80GB-HBM3",
-                "NVIDIA-H100-80GB-HBM3-SHARED",
-                "NVIDIA-H100-PCIe",
-                "NVIDIA-H100-PCIe-SHARED",
+                "NVIDIA-A100-SXM4-40GB",
+                "NVIDIA-A100-SXM4-40GB-SHARED",
+                "NVIDIA-A100-PCIE-40GB",
+                "NVIDIA-A100-PCIE-40GB-SHARED",
             ],
             id="a GPU that is sold in several forms",
+        ),
+        pytest.param(
+            "{name: phi-4, accelerator: {type: h100-pcie}}",
+            ["NVIDIA-H100-PCIe", "NVIDIA-H100-PCIe-SHARED"],
+            id="a form of a GPU with less bandwidth",
         ),
     ],
 )

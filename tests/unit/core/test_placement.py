@@ -28,8 +28,9 @@ def node(product: str = "NVIDIA-A10G", count: int = 4, taken: int = 0, memory: i
             A10G,
             [node("NVIDIA-L4"), node("NVIDIA-L4"), node("")],
             "NoSuchGPU",
-            "no node has this GPU: NVIDIA-A10G is wanted, and nodes have 2 x NVIDIA-L4, "
-            "1 without the label nvidia.com/gpu.product (GPU Feature Discovery sets it)",
+            "no node has this GPU: NVIDIA-A10G is wanted, and nodes have 2 x NVIDIA-L4 "
+            "(accelerator.type l4), 1 without the label nvidia.com/gpu.product (GPU Feature "
+            "Discovery sets it)",
             id="another GPU, and one without a label",
         ),
         pytest.param(
