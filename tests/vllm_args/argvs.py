@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import yaml
+from msgspec.structs import replace
 
 from hybrid_operator.api.resource import HybridInferenceSpec
 from hybrid_operator.core.engine.arguments import Intent, WeightOffload, arguments
@@ -34,6 +34,8 @@ def _intents(version: Version) -> Iterator[Intent]:
         for model in HybridInferenceSpec.model_validate(document["spec"]).models:
             yield replace(intent(model, CURRENT), args=())
     base = Intent("org/model", ("small", "other"), version, gpus=1, sequences=256, shutdown=45)
+    for adapters in (("sql=/adapters/sql",), ("sql=/adapters/sql", "json=org/json")):
+        yield replace(base, adapters=adapters, adapter_rank=32)
     choices = product(
         (None, "fp8"),
         (None, "4Gi"),

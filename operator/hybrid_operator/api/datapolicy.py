@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import re2
 from pydantic import Field
 
 from hybrid_operator.api.base import (
@@ -60,6 +59,8 @@ def _new(field: str, names: Callable[[DataPolicy], set[str]]) -> Rule:
 
 
 def _compiles(pattern: str) -> bool:
+    import re2  # noqa: PLC0415  only where a resource has patterns of its own
+
     options = re2.Options()
     options.log_errors = False
     try:

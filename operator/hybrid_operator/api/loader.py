@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader without implicit dates, which JSON has not, and with unique keys."""
+class _Strict(yaml.constructor.SafeConstructor):
+    """Without implicit dates, which JSON has not, and with unique keys."""
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
@@ -33,11 +33,22 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _Telling(_Strict, yaml.SafeLoader):
+    """Says where a text is wrong, and what was expected there."""
+
+
+class _Fast(_Strict, yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
+    """Takes a tenth of the time."""
+
+
 def documents(text: str) -> list[Any]:
     """Return the documents of a YAML text that are not empty.
 
     Raises:
         yaml.YAMLError: It is not YAML, or says a key twice.
     """
-    loaded = yaml.load_all(text, Loader=_Loader)
+    try:
+        loaded = [*yaml.load_all(text, Loader=_Fast)]
+    except yaml.YAMLError:
+        loaded = [*yaml.load_all(text, Loader=_Telling)]
     return [each for each in loaded if each is not None]

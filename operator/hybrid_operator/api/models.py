@@ -202,6 +202,8 @@ class LoRA(Spec):
     """Name that clients ask for."""
     source: LoRASource
     """Where the adapter comes from."""
+    rank: Annotated[int, Field(ge=1, le=512)] | None = None
+    """Rank of its matrices (r in its adapter_config.json). Defaults to 16."""
 
 
 class Objectives(Spec):

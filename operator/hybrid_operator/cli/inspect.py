@@ -14,11 +14,13 @@ from hybrid_operator.core.engine.architecture import (
     Attention,
     Experts,
     LatentAttention,
+    LinearAttention,
     Shape,
-    parameters,
 )
 from hybrid_operator.core.engine.formats import FORMATS, NONE
+from hybrid_operator.core.engine.matrices import parameters
 from hybrid_operator.core.engine.memory import weight_bytes
+from hybrid_operator.core.engine.statespace import Mamba, Mamba2
 
 GIB = 2**30
 
@@ -37,7 +39,7 @@ def inspect(path: str, output: str) -> None:
 
 
 def _document(name: str, shape: Shape) -> dict[str, Any]:
-    mixers = [layer.mixer for _, layer in shape.layers]
+    mixers = [each for _, layer in shape.layers for each in layer.mixers]
     attention = next((each for each in mixers if isinstance(each, Attention)), None)
     latent = next((each for each in mixers if isinstance(each, LatentAttention)), None)
     return {
@@ -51,6 +53,12 @@ def _document(name: str, shape: Shape) -> dict[str, Any]:
             count
             for count, layer in shape.layers
             if isinstance(layer.mixer, Attention) and layer.mixer.window
+        ),
+        "state_layers": sum(
+            count
+            for count, layer in shape.layers
+            for each in layer.mixers
+            if isinstance(each, (LinearAttention, Mamba, Mamba2))
         ),
         "experts": max(
             (
@@ -67,6 +75,7 @@ def _document(name: str, shape: Shape) -> dict[str, Any]:
         "weights_gib": round(weight_bytes(shape, shape.checkpoint or FORMATS[NONE]) / GIB, 3),
         "kv_bytes_per_token": kv.bytes_per_token(shape, 1, 2),
         "kv_bytes_per_distant_token": kv.bytes_per_distant_token(shape, 1, 2),
+        "state_bytes_per_request": kv.state_bytes(shape, 1),
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hybrid_operator.api.base import Problem
 from hybrid_operator.core import comparison
-from hybrid_operator.core.scaling import intent as scaling
+from hybrid_operator.core.engine import adapters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +30,7 @@ def _budgets(spec: HybridInferenceSpec) -> Iterator[Problem]:
 
 
 def _model(model: ModelSpec) -> Iterator[Problem]:
-    if model.loras:
-        yield Problem("loras", "adapters are not loaded yet; requests for them get 404")
-    if model.cost and model.cost.gpu_hour_usd is not None and not scaling.decides(model):
-        yield Problem("cost", "costs are not computed yet")
+    yield from adapters.not_acted_on(model)
     if model.cache and model.cache.node_path:
         yield Problem(
             "cache.nodePath", "host paths are not mounted yet; the pod's own disk is used"

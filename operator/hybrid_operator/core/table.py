@@ -141,6 +141,8 @@ def _models(spec: HybridInferenceSpec, defaults: EngineDefaults) -> dict[str, Mo
         target = targets.local[model.name]
         for name in (model.name, *model.served_names):
             models.setdefault(name, Model(targets=(target,)))
+        for lora in model.loras:
+            models.setdefault(lora.name, Model(targets=(targets.local[lora.name],)))
     for (provider, name), target in targets.api.items():
         models.setdefault(f"{provider}/{name}", Model(targets=(target,), owned_by=provider))
         models.setdefault(name, Model(targets=(target,), owned_by=provider))
@@ -151,7 +153,11 @@ class _Targets:
     """The models that a request can end at, by what the resource calls them."""
 
     def __init__(self, spec: HybridInferenceSpec, defaults: EngineDefaults) -> None:
-        self.local = {model.name: _local_target(model, defaults) for model in spec.models}
+        self.local = {
+            name: _local_target(model, defaults, name)
+            for model in spec.models
+            for name in (model.name, *(lora.name for lora in model.loras))
+        }
         self.api = {
             (provider.name, model.name): Target(
                 backend=api_backend(provider.name), model=model.upstream or model.name
@@ -170,10 +176,11 @@ class _Targets:
         return Model(targets=(*local, *api), classified=bool(local and api))
 
 
-def _local_target(model: ModelSpec, defaults: EngineDefaults) -> Target:
+def _local_target(model: ModelSpec, defaults: EngineDefaults, name: str) -> Target:
+    """Return the model, or the adapter of it that has this name."""
     return Target(
         backend=local_backend(model.name),
-        model=model.name,
+        model=name,
         max_context_tokens=intent.max_length(model, defaults),
     )
 
@@ -278,7 +285,8 @@ def _classifier(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Classifi
     timeout = _seconds(wanted.timeout, _DEFAULT.classifier.timeout)
     asked = next((m for m in spec.models if wanted.model in {None, m.name}), None)
     if wanted.type == "slm" and asked is not None:
-        return Classifier(type="slm", target=_local_target(asked, defaults), timeout=timeout)
+        target = _local_target(asked, defaults, asked.name)
+        return Classifier(type="slm", target=target, timeout=timeout)
     if wanted.type == "cascade":
         return Classifier(
             type="cascade",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from hybrid_operator.cli.main import cli
+from tests.support.golden import ROOT
 
+EXAMPLE = ROOT / "examples/hybridinference.yaml"
 HEAD = "apiVersion: hybridinference.dev/v1alpha1\nkind: HybridInference\nmetadata: {name: x}\n"
 PRICED = "[{name: openai, models: [{name: m, prices: {inputUSD: '0.15', outputUSD: '0.60'}}]}]"
 
@@ -26,6 +30,31 @@ def hinf(text: str, *args: str) -> Result:
 def document(text: str, *args: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(hinf(text, "-o", "json", *args).output)
     return found
+
+
+NOT_NEEDED = (
+    "aiohttp",
+    "asyncio",
+    "genai_prices",
+    "httpx2",
+    "hyperscan",
+    "kopf",
+    "lightkube",
+    "prometheus_client",
+    "re2",
+    "rich",
+)
+
+
+def test_nothing_is_imported_that_a_plan_does_not_need():
+    script = (
+        "import sys; from hybrid_operator.cli.main import cli\n"
+        f"try: cli.main(['plan', '-f', {str(EXAMPLE)!r}])\n"
+        f"except SystemExit: print([n for n in {NOT_NEEDED!r} if n in sys.modules])"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 FITS = "name: llama-3-8b, accelerator: {type: a10g}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from hybrid_operator.core.engine.arguments import Intent, WeightOffload, arguments, options
 from hybrid_operator.core.engine.version import Version, parse
@@ -53,6 +52,35 @@ def rendered(version: str = "0.32", **more) -> tuple[str, ...]:
             {"kv_offload": "4Gi", "gpus": 2},
             ("--tensor-parallel-size=2", "--swap-space=2"),
             id="KV offload as swap space, which counts per GPU",
+        ),
+        pytest.param(
+            "0.8.5",
+            {"adapters": ("sql=/adapters/sql",), "adapter_rank": 32},
+            (
+                "--enable-lora",
+                "--max-loras=1",
+                "--max-lora-rank=32",
+                "--lora-modules=sql=/adapters/sql",
+                "--disable-log-requests",
+            ),
+            id="an adapter",
+        ),
+        pytest.param(
+            "0.32",
+            {
+                "adapters": ("sql=/adapters/sql", "json=org/json"),
+                "adapter_rank": 16,
+                "args": ("--max-loras=1",),
+            },
+            (
+                "--enable-lora",
+                "--max-lora-rank=16",
+                "--lora-modules",
+                "sql=/adapters/sql",
+                "json=org/json",
+                "--max-loras=1",
+            ),
+            id="two adapters that share a slot",
         ),
         pytest.param(
             "0.32",

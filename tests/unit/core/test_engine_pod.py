@@ -103,6 +103,39 @@ def test_without_a_gpu_nothing_of_one_is_asked_for():
     assert {"name": "VLLM_CPU_KVCACHE_SPACE", "value": "1"} in found["containers"][0]["env"]
 
 
+ADAPTERS = """{
+  name: phi-4, accelerator: {type: l4}, source: {pvc: {claim: weights}}, loras: [
+    {name: sql, rank: 20, source: {pvc: {claim: adapters, path: sql}}},
+    {name: json, source: {huggingFace: {
+        repo: org/json, token: {secretKeyRef: {name: hf, key: token}}}}}]}"""
+
+
+def test_adapters_are_mounted_or_downloaded_and_loaded():
+    found = pod(ADAPTERS)
+    (container,) = found["containers"]
+    mounts = {each["mountPath"]: each for each in container["volumeMounts"]}
+    claims = {
+        each["name"]: each["persistentVolumeClaim"]["claimName"]
+        for each in found["volumes"]
+        if "persistentVolumeClaim" in each
+    }
+    assert mounts["/adapters/sql"]["readOnly"]
+    assert mounts["/adapters/sql"]["subPath"] == "sql"
+    assert claims[mounts["/adapters/sql"]["name"]] == "adapters"
+    begin = container["args"].index("--enable-lora")
+    assert container["args"][begin : begin + 6] == [
+        "--enable-lora",
+        "--max-loras=2",
+        "--max-lora-rank=32",
+        "--lora-modules",
+        "sql=/adapters/sql",
+        "json=org/json",
+    ]
+    names = {each["name"] for each in container["env"]}
+    assert "HF_TOKEN" in names
+    assert "HF_HUB_OFFLINE" not in names
+
+
 IMAGES = {"engine_image": "mirror/vllm:1", "engine_images": {"cpu": "mirror/cpu:1"}}
 
 

@@ -253,6 +253,18 @@ def test_a_format_that_checkpoints_are_written_in_brings_its_repository():
     assert intent(model, CURRENT).model == "Qwen/Qwen3-8B-AWQ"
 
 
+def test_slots_for_adapters_are_planned_for_the_highest_rank():
+    base = "name: llama-3-8b, accelerator: {type: a10g}, quantization: fp8"
+    source = "source: {pvc: {claim: adapters}}"
+    low, high = (
+        judged(f"{{{base}, loras: [{{name: a, {source}}}, {{name: b, {source}, rank: {rank}}}]}}")
+        for rank in (16, 33)
+    )
+    assert low.memory is not None
+    assert high.memory is not None
+    assert high.memory.loras == 4 * low.memory.loras
+
+
 def test_slots_for_adapters_are_planned_as_raw_arguments_ask_for_them():
     base = "name: llama-3-8b, accelerator: {type: a10g}"
     args = "engine: {args: [--enable-lora, --max-loras=4, --max-lora-rank=64]}"

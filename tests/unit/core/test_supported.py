@@ -57,11 +57,23 @@ CASES = [
         id="but not a provider's rate limits",
     ),
     pytest.param(
-        model("loras: [{name: sql, source: {pvc: {claim: a}}}]"),
-        ["spec.models[0].loras"],
-        id="adapters",
+        model("loras: [{name: sql, source: {pvc: {claim: a}}}]"), [], id="adapters are loaded"
     ),
-    pytest.param(model('cost: {gpuHourUSD: "1"}'), ["spec.models[0].cost"], id="costs"),
+    pytest.param(
+        model("loras: [{name: sql, source: {huggingFace: {repo: a/b, revision: v1}}}]"),
+        ["spec.models[0].loras[0].source.huggingFace.revision"],
+        id="but not an adapter's revision",
+    ),
+    pytest.param(
+        model(
+            "source: {huggingFace: {repo: a/b, token: {secretKeyRef: {name: one, key: token}}}}\n"
+            "loras: [{name: sql, source: {huggingFace: {repo: a/b, "
+            "token: {secretKeyRef: {name: other, key: token}}}}}]"
+        ),
+        ["spec.models[0].loras[0].source.huggingFace.token"],
+        id="nor a token of its own beside the model's",
+    ),
+    pytest.param(model('cost: {gpuHourUSD: "1"}'), [], id="prices are"),
     pytest.param(
         model("cache: {nodePath: /data}"),
         ["spec.models[0].cache.nodePath"],

@@ -117,6 +117,21 @@ def test_a_local_model_answers_to_all_its_names_and_the_engine_to_its_first():
         assert found.models[name].targets == (target,)
 
 
+def test_an_adapter_is_a_model_of_its_own_on_the_backend_of_its_model():
+    found = render("""
+    models:
+      - name: llama-3-8b
+        accelerator: {type: a10g}
+        loras: [{name: sql, source: {pvc: {claim: adapters}}}]
+    routing:
+      aliases: [{name: queries, local: [sql]}]
+    """)
+    target = Target(backend="local/llama-3-8b", model="sql", max_context_tokens=8192)
+    for name in ("sql", "queries"):
+        assert found.models[name].targets == (target,)
+    assert target not in found.models["auto"].targets
+
+
 def test_a_length_that_raw_arguments_set_is_not_claimed():
     found = render("""
     models:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from hybrid_operator.core.engine.architecture import parameters
+from hybrid_operator.core.engine.matrices import parameters
 from tests.accuracy import grid, report
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from hybrid_operator.core.engine import catalog, gpus, huggingface, kv
 from hybrid_operator.core.engine.advice import advice
-from hybrid_operator.core.engine.architecture import Shape, parameters
+from hybrid_operator.core.engine.architecture import Shape
 from hybrid_operator.core.engine.fields import ConfigError
 from hybrid_operator.core.engine.formats import FORMATS
+from hybrid_operator.core.engine.matrices import parameters
 from hybrid_operator.core.engine.memory import Serving, plan_memory, weight_bytes
 from hybrid_operator.core.engine.training import Training, plan_training
 from hybrid_operator.core.engine.version import Version

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from hybrid_operator.core.engine import catalog, gpus
-from hybrid_operator.core.engine.architecture import Shape, parameters
+from hybrid_operator.core.engine.architecture import Shape
 from hybrid_operator.core.engine.formats import FORMATS, written
+from hybrid_operator.core.engine.matrices import parameters
 from hybrid_operator.core.engine.memory import Serving, plan_memory
 from hybrid_operator.core.engine.version import Version
 

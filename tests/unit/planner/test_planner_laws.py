@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from hybrid_operator.core.engine import architecture, catalog, gpus, kv, training
+from hybrid_operator.core.engine import catalog, gpus, kv, matrices, training
 from hybrid_operator.core.engine.advice import advice
 from hybrid_operator.core.engine.formats import FORMATS
 from hybrid_operator.core.engine.memory import Serving, plan_memory, weight_bytes
@@ -130,6 +130,4 @@ def test_sharding_more_never_takes_more(shape, count):
 @FEW
 @given(SHAPES, st.integers(1, 256))
 def test_adapters_grow_with_their_rank(shape, rank):
-    assert architecture.adapter_elements(shape, rank) < architecture.adapter_elements(
-        shape, rank + 1
-    )
+    assert matrices.adapter_elements(shape, rank) < matrices.adapter_elements(shape, rank + 1)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+from msgspec.structs import replace
+
 from hybrid_operator.core.engine.formats import NONE
-from hybrid_operator.core.engine.memory import plan_memory
+from hybrid_operator.core.engine.gpus import GPU
+from hybrid_operator.core.engine.memory import Serving, plan_memory
 from hybrid_operator.core.engine.quantization import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from hybrid_operator.core.engine.architecture import Shape
-    from hybrid_operator.core.engine.gpus import GPU
-    from hybrid_operator.core.engine.memory import Serving
 
 What = Literal["context", "concurrency", "kv-cache-dtype", "quantization", "gpus", "gpu"]
 STEP = 256
@@ -23,8 +24,7 @@ STEP = 256
 MOST_GPUS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One change, or two that go together, with which the model fits for certain."""
 
     what: tuple[What, ...]

@@ -7,21 +7,20 @@ Source, where no other is named: the argument parsers of vLLM 0.9.0 to 0.33.0.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from hybrid_operator.api.base import Problem, quantity_bytes
 from hybrid_operator.core.engine.version import Version
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 GIB = 2**30
 PORT = 8000
 
 
-@dataclass(frozen=True, slots=True)
-class WeightOffload:
+class WeightOffload(msgspec.Struct, frozen=True):
     """Weights that stay in CPU memory, per GPU."""
 
     size: str
@@ -32,8 +31,7 @@ class WeightOffload:
     """Of one layer's weights on one GPU."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True):
     """What one engine should be, whatever the release calls it."""
 
     model: str
@@ -58,12 +56,15 @@ class Intent:
     """Tokens of one step; None: vLLM's own choice."""
     shutdown: int | None = None
     """Seconds for requests under way once the engine is told to end."""
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters, each as name=directory or name=repository."""
+    adapter_rank: int | None = None
+    """The highest of them."""
     args: tuple[str, ...] = ()
     """Raw arguments; an option among them replaces ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(msgspec.Struct, frozen=True):
     """Arguments after `vllm serve`, and what could not be said in them."""
 
     argv: tuple[str, ...]
@@ -75,8 +76,7 @@ Values = tuple[str, ...] | None
 """Values of an option, () for a flag, None where the option is not wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(msgspec.Struct, frozen=True):
     """One option, which releases from `since` up to, not including, `before` have."""
 
     option: str
@@ -326,6 +326,11 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("--no-enable-prefix-caching", lambda i: _flag(wanted=i.prefix_caching, form=False)),
     Argument("--enable-chunked-prefill", lambda i: _flag(wanted=i.chunked_prefill, form=True)),
     Argument("--no-enable-chunked-prefill", lambda i: _flag(wanted=i.chunked_prefill, form=False)),
+    Argument("--enable-lora", lambda i: () if i.adapters else None),
+    # A slot on the GPU for each, so that requests for all of them run in one step.
+    Argument("--max-loras", lambda i: _one(len(i.adapters) or None)),
+    Argument("--max-lora-rank", lambda i: _one(i.adapter_rank if i.adapters else None)),
+    Argument("--lora-modules", lambda i: i.adapters or None),
     # Without it a pod that ends cuts its requests off (0 means abort).
     Argument("--shutdown-timeout", lambda i: _one(i.shutdown), since=Version(0, 18)),
     # Prompts never reach a log. From 0.10.1 request logs are off by default, from 0.17 the option

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from hybrid_operator.core.engine import architecture, data, huggingface
+from hybrid_operator.core.engine import architecture, data, huggingface, matrices
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def parameters(self) -> int:
         """Number of parameters, embeddings included."""
-        return architecture.parameters(self.shape)
+        return matrices.parameters(self.shape)
 
     @property
     def max_length(self) -> int:

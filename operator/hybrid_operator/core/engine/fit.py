@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import msgspec
+from msgspec.structs import replace
+
 from hybrid_operator.api.base import Problem, quantity_bytes
-from hybrid_operator.core.engine import gpus, intent, rawargs
+from hybrid_operator.core.engine import adapters, gpus, intent, rawargs
 from hybrid_operator.core.engine.advice import advice
 from hybrid_operator.core.engine.architecture import Attention, Layer, Shape
 from hybrid_operator.core.engine.arguments import options, values
 from hybrid_operator.core.engine.gpus import GPU, MIB
-from hybrid_operator.core.engine.memory import Serving, plan_memory
+from hybrid_operator.core.engine.memory import MemoryPlan, Serving, Verdict, plan_memory
 
 if TYPE_CHECKING:
     from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.core.engine.defaults import EngineDefaults
-    from hybrid_operator.core.engine.memory import MemoryPlan, Verdict
 
 _ADVICE = 2
 """Changes that a message names; `hinf plan` has them all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True):
     """What is known of one model before it starts."""
 
     model: str
@@ -240,21 +240,18 @@ def _serving(model: ModelSpec, defaults: EngineDefaults, context: int) -> Servin
         batched_tokens=_number(model, "--max-num-batched-tokens") or wanted.batched_tokens,
         sequences=_number(model, "--max-num-seqs") or wanted.sequences,
         loras=_slots(model, args),
-        lora_rank=_number(model, "--max-lora-rank") or _LORA_RANK,
+        lora_rank=_number(model, "--max-lora-rank") or adapters.rank(model),
         weight_offload=quantity_bytes(offload.size) if offload else 0,
         eager="--enforce-eager" in options(args),
     )
 
 
-_LORA_RANK = 16
-"""vLLM's default of `--max-lora-rank`; that of `--max-loras` is 1."""
-
-
 def _slots(model: ModelSpec, args: tuple[str, ...]) -> int:
     """Return the slots for adapters: as raw arguments say, else one for each adapter."""
-    if "--enable-lora" in options(args):
-        return _number(model, "--max-loras") or 1
-    return len(model.loras)
+    stated = _number(model, "--max-loras")
+    if model.loras:
+        return stated or len(model.loras)
+    return stated or 1 if "--enable-lora" in options(args) else 0
 
 
 def _quantization(model: ModelSpec, stated: str | None) -> str | None:

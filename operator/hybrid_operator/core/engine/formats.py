@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hybrid_operator.core.engine.architecture import Kind
+import msgspec
+from msgspec.structs import replace
+
+from hybrid_operator.core.engine.matrices import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +17,7 @@ AMPERE = (8, 0)
 TURING = (7, 5)
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(msgspec.Struct, frozen=True):
     """One format of weights.
 
     Sources: `create_weights` of vLLM's quantization methods. AWQ with groups of 128: 4 bits, a

@@ -6,9 +6,11 @@ Field names and defaults are those of the configuration classes of transformers 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from hybrid_operator.core.engine import hybrids
 from hybrid_operator.core.engine.architecture import Shape
 from hybrid_operator.core.engine.fields import Config, ConfigError, size
 from hybrid_operator.core.engine.formats import written
@@ -47,6 +49,11 @@ def shape(config: Mapping[str, Any]) -> Shape:
         raise ConfigError("has no model_type: is this the config.json of a model?")
     kind = config["model_type"]
     text = _text(config, kind)
+    if kind in hybrids.UNPLANNED:
+        raise ConfigError(
+            f"model_type {kind} is a state space model of a kind that is not planned for; there "
+            f"are {', '.join(hybrids.KINDS)}"
+        )
     if text["model_type"] not in TEXT:
         known = ", ".join(sorted((TEXT - set(_WITH_TOWERS.values())) | set(_WITH_TOWERS)))
         raise ConfigError(f"model_type {kind} is not known; there are {known}")
@@ -83,7 +90,9 @@ def _text(config: Mapping[str, Any], kind: str) -> Config:
     return {**text, "model_type": _WITH_TOWERS[kind]}
 
 
-_ADAPTED = DELTA_NET | {
+_ADAPTED = {
+    *DELTA_NET,
+    *hybrids.KINDS,
     "cohere",
     "cohere2",
     "exaone4",

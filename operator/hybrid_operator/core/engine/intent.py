@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_operator.api.base import Problem, quantity_bytes
 from hybrid_operator.api.models import HuggingFaceSource, ModelSource, ModelSpec
-from hybrid_operator.core.engine import catalog, gpus
+from hybrid_operator.core.engine import adapters, catalog, gpus
 from hybrid_operator.core.engine.arguments import Intent, WeightOffload, options, values
 from hybrid_operator.core.engine.names import nearest
 from hybrid_operator.core.engine.version import Version, parse
@@ -121,12 +122,13 @@ def intent(model: ModelSpec, defaults: EngineDefaults) -> Intent:
         sequences=limits.sequences if limits else None,
         batched_tokens=limits.tokens if limits else None,
         shutdown=defaults.shutdown,
+        adapters=adapters.modules(model),
+        adapter_rank=adapters.rank(model),
         args=tuple(engine.args) if engine else (),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What vLLM's scheduler may hold at once."""
 
     sequences: int

@@ -7,24 +7,26 @@ sizes are those of one GPU.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hybrid_operator.core.engine.architecture import (
-    Attention,
-    Layer,
-    LinearAttention,
-    Shape,
-)
+import msgspec
+from msgspec.structs import replace
+
+from hybrid_operator.core.engine.architecture import Attention, LinearAttention
+from hybrid_operator.core.engine.statespace import Mamba, Mamba2
 from hybrid_operator.core.engine.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hybrid_operator.core.engine.architecture import Mixer, Shape
+
 BLOCK = 16
 """Tokens of a block on CUDA (`CacheConfig.DEFAULT_BLOCK_SIZE`)."""
 STATES_PER_REQUEST = 2
 """Of a linear layer where prefix caching is on, as it is by default: the last block's and this."""
+MAMBA_2_STATES = 3
+"""The same of Mamba 2, which keeps one more while a prompt is taken in."""
 HYBRID_SINCE = Version(0, 9, 1)
 """Before it, layers with a window kept every token."""
 TWO_BATCHES_SINCE = Version(0, 26)
@@ -36,8 +38,7 @@ MIXED_GROUPS = 1.5
 """Up to this ratio of layers of two kinds, groups are as large as the larger kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """What the scheduler may hold at once."""
 
     batched_tokens: int
@@ -52,8 +53,7 @@ class Schedule:
         return self.batched_tokens * (2 if self.version >= TWO_BATCHES_SINCE else 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cache:
+class _Cache(msgspec.Struct, frozen=True):
     """What one layer keeps."""
 
     token_bytes: int = 0
@@ -61,6 +61,7 @@ class _Cache:
     """Tokens of the window or chunk; None: all."""
     chunked: bool = False
     state_bytes: int = 0
+    states: int = STATES_PER_REQUEST
     block: int = BLOCK
     """Tokens of a block."""
     padded: int = 0
@@ -74,7 +75,7 @@ class _Cache:
     def blocks(self, context: int, schedule: Schedule) -> int:
         """Return the blocks of one request of `context` tokens."""
         if self.state_bytes:
-            return STATES_PER_REQUEST
+            return self.states
         if self.kept is None:
             return -(-context // self.block)
         if self.chunked:
@@ -83,8 +84,7 @@ class _Cache:
         return -(-min(self.kept - 1 + schedule.in_flight, context) // self.block) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(msgspec.Struct, frozen=True):
     """Blocks of equal size that all layers draw from."""
 
     block_bytes: int
@@ -151,6 +151,11 @@ def bytes_per_distant_token(shape: Shape, gpus: int, element_bytes: int) -> int:
     return sum(each.token_bytes for each in layers if each.kept is None)
 
 
+def state_bytes(shape: Shape, gpus: int) -> int:
+    """Return what layers keep of a request whatever its length, in one state each."""
+    return sum(each.state_bytes for each in _caches(shape, gpus, 2))
+
+
 def bytes_read(shape: Shape, gpus: int, element_bytes: int, context: int) -> int:
     """Return what one step reads of a request that has `context` tokens, windows counted."""
     return sum(
@@ -162,16 +167,20 @@ def bytes_read(shape: Shape, gpus: int, element_bytes: int, context: int) -> int
 def _caches(shape: Shape, gpus: int, element_bytes: int) -> list[_Cache]:
     found: list[_Cache] = []
     for count, layer in shape.layers:
-        cache = _cache(layer, gpus, element_bytes)
-        if cache is not None:
-            found += [cache] * count
+        for mixer in layer.mixers:
+            cache = _cache(mixer, gpus, element_bytes)
+            if cache is not None:
+                found += [cache] * count
     return _aligned(found)
 
 
-def _cache(layer: Layer, gpus: int, element_bytes: int) -> _Cache | None:
-    mixer = layer.mixer
+def _cache(mixer: Mixer, gpus: int, element_bytes: int) -> _Cache | None:
     if isinstance(mixer, LinearAttention):
         return _Cache(state_bytes=_state(mixer, gpus))
+    if isinstance(mixer, Mamba):
+        return _Cache(state_bytes=mixer.state_bytes(gpus))
+    if isinstance(mixer, Mamba2):
+        return _Cache(state_bytes=mixer.state_bytes(gpus), states=MAMBA_2_STATES)
     if not isinstance(mixer, Attention):
         # The compressed vector serves all heads: every GPU keeps all of it.
         return _Cache((mixer.rank + mixer.rope) * element_bytes)

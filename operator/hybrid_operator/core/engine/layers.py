@@ -6,6 +6,7 @@ holds is what vLLM's model classes hold.
 
 from __future__ import annotations
 
+from hybrid_operator.core.engine import hybrids
 from hybrid_operator.core.engine.architecture import (
     Attention,
     Experts,
@@ -50,7 +51,7 @@ DELTA_NET = {"qwen3_5_text", "qwen3_5_moe_text", "qwen3_next"}
 """With linear layers between those that look back."""
 LATENT = {"deepseek_v2", "deepseek_v3", "kimi_k2"}
 OTHER = {"llama4_text", "gpt_oss", "glm4_moe"}
-TEXT = LLAMA | QWEN | PHI | GEMMA | DELTA_NET | LATENT | OTHER
+TEXT = LLAMA | QWEN | PHI | GEMMA | DELTA_NET | LATENT | OTHER | set(hybrids.KINDS)
 
 
 def layers(text: Config) -> list[Layer]:
@@ -59,6 +60,8 @@ def layers(text: Config) -> list[Layer]:
     Raises:
         ConfigError: a field is missing or no positive number.
     """
+    if text["model_type"] in hybrids.KINDS:
+        return hybrids.layers(text)
     kinds = _layer_types(text)
     return [_layer(text, kind, index, len(kinds)) for index, kind in enumerate(kinds)]
 

@@ -8,19 +8,21 @@ GPU unless they say otherwise. GiB is 2^30 bytes, GB is 10^9.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from hybrid_operator.core.engine import kv, overhead
-from hybrid_operator.core.engine.architecture import Shape, matrices, slot_elements
 from hybrid_operator.core.engine.formats import FORMATS, Format
+from hybrid_operator.core.engine.matrices import matrices, slot_elements
 from hybrid_operator.core.engine.overhead import Range
 from hybrid_operator.core.engine.quantization import form_of, matrix_bytes, tile
 from hybrid_operator.core.engine.refusals import refusals
 from hybrid_operator.core.engine.version import Version
 
 if TYPE_CHECKING:
+    from hybrid_operator.core.engine.architecture import Shape
     from hybrid_operator.core.engine.gpus import GPU
 
 Verdict = Literal[True, False, "borderline"]
@@ -32,8 +34,7 @@ UTILIZATION_BEFORE = Fraction(90, 100)
 UTILIZATION_SINCE = Version(0, 20)
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(msgspec.Struct, frozen=True):
     """How a model is to be served."""
 
     context: int
@@ -63,8 +64,7 @@ class Serving:
     """Without CUDA graphs (`--enforce-eager`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryPlan:
+class MemoryPlan(msgspec.Struct, frozen=True):
     """What one GPU holds. Bytes on one GPU, tokens and requests of the whole replica."""
 
     fits: Verdict

@@ -6,15 +6,16 @@ Three figures each: the least and the most that published start-up logs show, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_operator.core.engine.architecture import (
     Attention,
     Experts,
     FeedForward,
     LatentAttention,
-    LinearAttention,
+    Mixer,
     Shape,
 )
 from hybrid_operator.core.engine.version import Version
@@ -37,8 +38,7 @@ MANY_SEQUENCES = 1024
 FUSED_SAMPLER_SINCE = Version(0, 20)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(msgspec.Struct, frozen=True):
     """Bytes: at least, usually, at most."""
 
     low: int
@@ -92,13 +92,13 @@ def position_tables(shape: Shape) -> int:
     vLLM makes one per kind of layer for every position that the model was trained for
     (`rotary_embedding/base.py`): 32 MiB for Llama 3.1, 2.5 GiB for the 10 million of Llama 4.
     """
-    mixers = {_rotated(layer.mixer) for _, layer in shape.layers} - {(0, False)}
+    mixers = {_rotated(each) for _, layer in shape.layers for each in layer.mixers} - {(0, False)}
     return sum(size for size, _ in mixers) * shape.max_length * 2
 
 
-def _rotated(mixer: Attention | LatentAttention | LinearAttention) -> tuple[int, bool]:
+def _rotated(mixer: Mixer) -> tuple[int, bool]:
     """Return the elements of a position's row, and whether the table is a window's."""
-    if isinstance(mixer, Attention):
+    if isinstance(mixer, Attention) and mixer.rotary:
         return mixer.head_dimension, mixer.window is not None
     return (mixer.rope, False) if isinstance(mixer, LatentAttention) else (0, False)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybrid_operator.core.engine.architecture import Experts, Kind, Matrix, Shape
+from hybrid_operator.core.engine.architecture import Experts, Shape
 from hybrid_operator.core.engine.formats import AMPERE, FORMATS, NONE, Format
+from hybrid_operator.core.engine.matrices import Kind, Matrix
 from hybrid_operator.core.engine.version import Version
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ from hybrid_operator.core.engine.architecture import (
     Experts,
     FeedForward,
     LinearAttention,
+    Mixer,
     Shape,
 )
 from hybrid_operator.core.engine.quantization import form_of, refusal
+from hybrid_operator.core.engine.statespace import Mamba, Mamba2
 from hybrid_operator.core.engine.version import Version
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ SINCE = {
     "llama4": Version(0, 8, 3),
     "gemma3": Version(0, 8, 0),
     "gpt_oss": Version(0, 10, 1),
+    "falcon_h1": Version(0, 9, 1),
+    "granitemoehybrid": Version(0, 9, 0),
+    "nemotron_h": Version(0, 9, 2),
+    "qwen3_next": Version(0, 10, 2),
     "qwen3_5": Version(0, 16),
     "gemma4": Version(0, 19),
     "gemma4_unified": Version(0, 22),
@@ -79,14 +85,8 @@ def _parallel(shape: Shape, gpus: int, form: Format) -> Iterator[str]:
         return
     found = {}
     for _, layer in shape.layers:
-        mixer = layer.mixer
-        if isinstance(mixer, LinearAttention):
-            found.update(_uneven("linear key heads", mixer.key_heads, gpus))
-            found.update(_uneven("linear value heads", mixer.value_heads, gpus))
-        else:
-            found.update(_uneven("attention heads", mixer.heads, gpus))
-        if isinstance(mixer, Attention) and mixer.kv_heads % gpus and gpus % mixer.kv_heads:
-            found["KV heads"] = f"{mixer.kv_heads} KV heads"
+        for mixer in layer.mixers:
+            found.update(_heads(mixer, gpus))
         for part in layer.feed_forward:
             found.update(_uneven("intermediate elements", part.intermediate, gpus))
             group = _least_group(part, form)
@@ -97,6 +97,21 @@ def _parallel(shape: Shape, gpus: int, form: Format) -> Iterator[str]:
                 )
     for what in found.values():
         yield f"{what} cannot be shared out over {gpus} GPUs"
+
+
+def _heads(mixer: Mixer, gpus: int) -> dict[str, str]:
+    if isinstance(mixer, LinearAttention):
+        keys = _uneven("linear key heads", mixer.key_heads, gpus)
+        return keys | _uneven("linear value heads", mixer.value_heads, gpus)
+    if isinstance(mixer, Mamba):
+        return _uneven("channels of Mamba", mixer.inner, gpus)
+    if isinstance(mixer, Mamba2):
+        found = _uneven("heads of Mamba", mixer.heads, gpus)
+        return found | (_uneven("groups of Mamba", mixer.groups, gpus) if mixer.groups > 1 else {})
+    found = _uneven("attention heads", mixer.heads, gpus)
+    if isinstance(mixer, Attention) and mixer.kv_heads % gpus and gpus % mixer.kv_heads:
+        found["KV heads"] = f"{mixer.kv_heads} KV heads"
+    return found
 
 
 def _least_group(part: FeedForward | Experts, form: Format) -> int:

@@ -7,16 +7,17 @@ year) change every figure by 1.4 %.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from decimal import Decimal
+
+import msgspec
+from msgspec.structs import replace
 
 MILLION = 1_000_000
 SECONDS = 3600
 HOURS_PER_DAY = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """What is asked in a month."""
 
     requests_per_day: float
@@ -41,8 +42,7 @@ class Demand:
         return self.tokens / (self.hours * SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(msgspec.Struct, frozen=True):
     """GPUs that serve it."""
 
     gpu_hour_usd: Decimal
@@ -59,8 +59,7 @@ class Fleet:
         return gpus * self.tokens_per_s * self.utilisation * SECONDS * hours
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """Both ways for one month."""
 
     api_usd: Decimal
@@ -97,8 +96,7 @@ def request_usd(demand: Demand, prices: Prices) -> Decimal:
     return total / MILLION
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(msgspec.Struct, frozen=True):
     """USD per million tokens."""
 
     input: Decimal

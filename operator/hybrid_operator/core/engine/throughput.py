@@ -10,14 +10,15 @@ in Pope et al., "Efficiently Scaling Transformer Inference" (2022).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from hybrid_operator.core.engine import catalog, data, gpus, kv
-from hybrid_operator.core.engine.architecture import Experts, Kind, parameters
+from hybrid_operator.core.engine.architecture import Experts
+from hybrid_operator.core.engine.matrices import Kind, parameters
 from hybrid_operator.core.engine.memory import (
     Serving,
     element_bytes,
@@ -45,8 +46,7 @@ SEQUENCES = 256
 """Requests at once at most, where nothing is said (`--max-num-seqs`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(msgspec.Struct, frozen=True):
     """What requests look like."""
 
     input_tokens: int

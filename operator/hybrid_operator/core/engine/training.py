@@ -7,18 +7,23 @@ shards the optimizer's states, 2 the gradients too, 3 (FSDP) the weights too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from hybrid_operator.core.engine.architecture import (
     Attention,
     Experts,
     FeedForward,
-    Kind,
+    LatentAttention,
     Layer,
     LinearAttention,
-    Matrix,
+    Mixer,
     Shape,
+)
+from hybrid_operator.core.engine.matrices import (
+    Kind,
+    Matrix,
     adapter_elements,
     matrices,
     parameters,
@@ -40,8 +45,7 @@ CONTEXT_BYTES = GB // 2
 """CUDA's context and libraries on each GPU."""
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
+class Training(msgspec.Struct, frozen=True):
     """How a model is to be trained."""
 
     method: Method
@@ -57,8 +61,7 @@ class Training:
     """Whether a layer's activations are computed again in the backward pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
+class TrainingPlan(msgspec.Struct, frozen=True):
     """Bytes over all GPUs, and what they assume."""
 
     weights: int
@@ -152,16 +155,21 @@ def _activations(shape: Shape, training: Training) -> int:
 
 def _kept(hidden: int, layer: Layer) -> int:
     """Return the bytes per token that a layer keeps for its backward pass."""
-    mixer = layer.mixer
-    if isinstance(mixer, Attention):
-        heads = (mixer.heads + 2 * mixer.kv_heads) * mixer.head_dimension
-    elif isinstance(mixer, LinearAttention):
-        heads = 2 * mixer.key_heads * mixer.key_dimension
-        heads += 2 * mixer.value_heads * mixer.value_dimension
-    else:
-        heads = mixer.heads * (2 * (mixer.key + mixer.rope) + mixer.value)
+    heads = sum(_heads(each) for each in layer.mixers)
     # Both halves' inputs, both norms' outputs, the mixer's output; gate, up, activation, product.
     return 2 * (5 * hidden + heads + 4 * _inner(layer.feed_forward))
+
+
+def _heads(mixer: Mixer) -> int:
+    if isinstance(mixer, Attention):
+        return (mixer.heads + 2 * mixer.kv_heads) * mixer.head_dimension
+    if isinstance(mixer, LinearAttention):
+        keys = 2 * mixer.key_heads * mixer.key_dimension
+        return keys + 2 * mixer.value_heads * mixer.value_dimension
+    if isinstance(mixer, LatentAttention):
+        return mixer.heads * (2 * (mixer.key + mixer.rope) + mixer.value)
+    # Both halves of the input, and what the convolution and the scan return.
+    return 4 * mixer.inner
 
 
 _EXPERTS_AT_ONCE = 8

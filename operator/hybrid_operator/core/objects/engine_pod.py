@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.api.base import Problem, quantity_bytes
 from hybrid_operator.core import naming
-from hybrid_operator.core.engine import gpus, intent
+from hybrid_operator.core.engine import adapters, gpus, intent
 from hybrid_operator.core.engine.arguments import GIB, PORT, arguments
 from hybrid_operator.core.objects.merge import merge_pod_template
 from hybrid_operator.core.placement import Wanted
 from hybrid_operator.core.state import PRODUCT_LABEL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hybrid_operator.api.base import SecretValue
     from hybrid_operator.api.models import ModelSpec, PVCSource
     from hybrid_operator.core.engine.defaults import EngineDefaults
     from hybrid_operator.core.engine.version import Version
@@ -162,17 +165,24 @@ def _env(model: ModelSpec, defaults: EngineDefaults) -> list[dict[str, Any]]:
         # vLLM's own limit on its start is 600 s; the startup probe is what decides.
         "VLLM_ENGINE_READY_TIMEOUT_S": str(defaults.startup),
     }
-    if intent.directory(model):
+    if intent.directory(model) and not adapters.downloaded(model):
         values["HF_HUB_OFFLINE"] = "1"
     if not intent.gpu_count(model):
         values["VLLM_CPU_KVCACHE_SPACE"] = str(defaults.cpu_kv_cache_gib)
     env: list[dict[str, Any]] = [{"name": name, "value": each} for name, each in values.items()]
-    repository = intent.source(model).hugging_face
-    if repository and repository.token:
-        secret = repository.token.secret_key_ref
+    token = _token(model)
+    if token is not None:
+        secret = token.secret_key_ref
         reference = {"secretKeyRef": {"name": secret.name, "key": secret.key}}
         env.append({"name": "HF_TOKEN", "valueFrom": reference})
     return env
+
+
+def _token(model: ModelSpec) -> SecretValue | None:
+    """Return the token for the Hugging Face Hub: the model's, else an adapter's."""
+    repositories = [intent.source(model).hugging_face]
+    repositories += [each.source.hugging_face for each in model.loras]
+    return next((each.token for each in repositories if each and each.token), None)
 
 
 def _resources(model: ModelSpec, defaults: EngineDefaults) -> dict[str, Any]:
@@ -229,6 +239,9 @@ def _volumes(model: ModelSpec, defaults: EngineDefaults) -> list[dict[str, Any]]
         volumes.append({"name": "model", **_claim(weights.pvc)})
     elif weights.image:
         volumes.append({"name": "model", "image": {"reference": weights.image.reference}})
+    for index, lora in enumerate(model.loras):
+        if lora.source.pvc:
+            volumes.append({"name": f"adapter-{index}", **_claim(lora.source.pvc)})
     return volumes
 
 
@@ -250,7 +263,15 @@ def _mounts(model: ModelSpec) -> list[dict[str, Any]]:
         mounts.append(
             {"name": "model", "mountPath": directory, "readOnly": True, **_sub_path(path)}
         )
-    return mounts
+    return [*mounts, *_adapters(model)]
+
+
+def _adapters(model: ModelSpec) -> Iterator[dict[str, Any]]:
+    for index, lora in enumerate(model.loras):
+        where = adapters.directory(lora)
+        if where and lora.source.pvc:
+            mount = {"name": f"adapter-{index}", "mountPath": where, "readOnly": True}
+            yield {**mount, **_sub_path(lora.source.pvc.path)}
 
 
 def _sub_path(path: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hybrid_operator.api.base import Spec
 from hybrid_operator.core import naming
 from hybrid_operator.core.objects import meta
 
@@ -45,11 +46,25 @@ def canonical(value: object) -> str:
 
 def spec_hash(model: ModelSpec) -> str:
     """Return a hash of what the resource says, literally, of the model's pods."""
-    # Warnings would tell that podTemplate is the dict that was written, which is what is wanted.
-    said = model.model_dump(
-        mode="json", by_alias=True, exclude_unset=True, exclude=_UNRELATED, warnings=False
-    )
+    said = {name: each for name, each in _said(model).items() if name not in _UNRELATED}
     return naming.digest(canonical(said), length=16)
+
+
+def _said(part: Spec) -> dict[str, Any]:
+    """Return what was written, by the names on the wire.
+
+    As `model_dump` would, for which pydantic would first have to build a serializer of the part.
+    """
+    fields = type(part).model_fields
+    return {
+        fields[name].alias or name: _plain(getattr(part, name)) for name in part.model_fields_set
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Spec):
+        return _said(value)
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
 def to_annotations(record: Record) -> dict[str, str]:

@@ -95,8 +95,10 @@ def api_price(spec: HybridInferenceSpec, model: str) -> tuple[float, float] | No
         for provider in spec.providers
         for each in provider.models
     }
+    served = {each.name: {each.name, *(lora.name for lora in each.loras)} for each in spec.models}
+    names = served.get(model, {model})
     for alias in table.aliases(spec):
-        if model not in alias.local:
+        if names.isdisjoint(alias.local):
             continue
         for target in alias.api:
             price = stated.get((target.provider, target.model))
