@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 
 from hybrid_operator.api.resource import HybridInferenceSpec
 from hybrid_operator.core.state import (

@@ -4,8 +4,9 @@ it all."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from hybrid_operator.core.diff import stamp_of
 from hybrid_operator.core.engine.defaults import CURRENT

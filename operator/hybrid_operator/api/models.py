@@ -1,7 +1,5 @@
 """`spec.models[]`: small language models that run on the cluster's own GPUs."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field

@@ -5,8 +5,6 @@ of. The types here only say which outer fields there are; `AsWritten` checks aga
 the dict.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """`spec.providers[]`: external LLM APIs."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field

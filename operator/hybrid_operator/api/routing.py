@@ -1,7 +1,5 @@
 """`spec.routing` and `spec.budgets[]`: who answers which prompt, and for how much."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field

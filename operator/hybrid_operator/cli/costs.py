@@ -6,9 +6,10 @@ measured rates, other mixes and the prices of genai-prices, which are too slow t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from hybrid_operator.core import prices, replicas
 from hybrid_operator.core.engine import tco, throughput
@@ -26,8 +27,7 @@ HOURS = 720
 """Of a month."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """The replicas of one model."""
 
     gpus: int

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from hybrid_operator.api.read import ReadError, read_file
+from hybrid_operator.api.resource import HybridInferenceSpec
 from hybrid_operator.cli.main import BadInputError
 from hybrid_operator.core import table
 from hybrid_operator.core.desired import Desired, children
@@ -16,7 +18,6 @@ from hybrid_operator.core.objects.context import Context
 from hybrid_operator.core.state import Observed, Owner, Settings
 
 if TYPE_CHECKING:
-    from hybrid_operator.api.resource import HybridInferenceSpec
     from hybrid_operator.core.engine.defaults import EngineDefaults
     from hybrid_router.table import RouteTable
 
@@ -24,8 +25,7 @@ ROUTER_IMAGE = "hybrid-inference/router"
 """Stands in rendered manifests where the chart's value would."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(msgspec.Struct, frozen=True):
     """One HybridInference of a file."""
 
     owner: Owner

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from hybrid_operator.cli import costs, offline
 from hybrid_operator.cli.main import EXIT_NO, file_option, output_option

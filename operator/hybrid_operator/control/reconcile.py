@@ -10,8 +10,10 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec.structs import replace
 
 from hybrid_operator.control import observe, status
 from hybrid_operator.control.cache import family_of

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec.structs import replace
+
 from hybrid_operator.api.base import GROUP, Problem
+from hybrid_operator.api.models import ModelSpec
 from hybrid_operator.core import calibration, diff, naming, replicas, table
 from hybrid_operator.core.engine import intent
 from hybrid_operator.core.engine.judged import judge
@@ -15,7 +18,6 @@ from hybrid_operator.core.state import Object, Observed, Ref
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.api.resource import HybridInferenceSpec
     from hybrid_operator.core.engine.fit import Fit
     from hybrid_operator.core.objects.context import Context
@@ -27,8 +29,7 @@ UPDATE = f"{GROUP}/update"
 offers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(msgspec.Struct, frozen=True):
     """A rendering of an engine that is newer than the one that runs."""
 
     model: str
@@ -36,8 +37,7 @@ class Update:
     """What would change, for people: `vLLM 0.32.0 to 0.33.0`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Desired:
+class Desired(msgspec.Struct, frozen=True):
     """Everything that should be there, or why that cannot be said."""
 
     objects: tuple[dict[str, Any], ...] = ()
@@ -60,8 +60,7 @@ class Desired:
         return {ref(each): each for each in self.objects}
 
 
-@dataclass(frozen=True, slots=True)
-class _Engine:
+class _Engine(msgspec.Struct, frozen=True):
     """One model's engine: what runs or will run, and what could."""
 
     model: ModelSpec

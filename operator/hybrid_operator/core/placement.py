@@ -7,8 +7,9 @@ pod is created all the same, because a node autoscaler may add the node.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_operator.core.engine import gpus
 from hybrid_operator.core.state import MEMORY_LABEL, PRODUCT_LABEL
@@ -23,8 +24,7 @@ _LISTED_SHARE = 0.95
 _NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What one replica needs of one node."""
 
     resource: str
@@ -36,8 +36,7 @@ class Wanted:
     """Of each GPU, as nvidia-smi lists it; 0 where nobody says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What the nodes say."""
 
     reason: str

@@ -8,28 +8,26 @@ it was made.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from datetime import datetime
+import msgspec
+from msgspec import field
 
-    from hybrid_operator.api.resource import HybridInferenceSpec
+from hybrid_operator.api.resource import HybridInferenceSpec
 
 Object = Mapping[str, Any]
 """A Kubernetes object, or a part of one."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Ref:
+class Ref(msgspec.Struct, frozen=True, order=True):
     """A child within the resource's namespace."""
 
     kind: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True):
     """The HybridInference that is reconciled."""
 
     name: str
@@ -41,16 +39,14 @@ class Owner:
     created: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """What a namespace's models are worth beside others'."""
 
     priority: int = 0
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(msgspec.Struct, frozen=True):
     """The GPUs that models share: how many there are by accelerator type, and who goes first."""
 
     gpus: Mapping[str, int] = field(default_factory=dict)
@@ -59,8 +55,7 @@ class Pool:
     """By namespace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What the platform chose when it installed the operator (chart values, by environment)."""
 
     router_image: str
@@ -80,8 +75,7 @@ class Settings:
     pool: Pool = field(default_factory=Pool)
 
 
-@dataclass(frozen=True, slots=True)
-class BackendReport:
+class BackendReport(msgspec.Struct, frozen=True):
     """What one router knows of one backend."""
 
     backend: str
@@ -94,16 +88,14 @@ class BackendReport:
     success."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcomes:
+class Outcomes(msgspec.Struct, frozen=True):
     """Answers judged good and bad."""
 
     good: int = 0
     bad: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RouterReport:
+class RouterReport(msgspec.Struct, frozen=True):
     """What one router pod said when it was last scraped."""
 
     pod: str
@@ -123,8 +115,7 @@ class RouterReport:
         return self.states.get(state, True)
 
 
-@dataclass(frozen=True, slots=True)
-class PodView:
+class PodView(msgspec.Struct, frozen=True):
     """The part of a child pod that explains why something is not ready."""
 
     name: str
@@ -147,8 +138,7 @@ MEMORY_LABEL = "nvidia.com/gpu.memory"
 """Node label of GPU Feature Discovery: the memory of one GPU in MiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeView:
+class NodeView(msgspec.Struct, frozen=True):
     """What a node offers of accelerators."""
 
     name: str
@@ -170,8 +160,7 @@ class NodeView:
         return self.offers(resource) - self.taken.get(resource, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Nodes:
+class Nodes(msgspec.Struct, frozen=True):
     """The cluster's nodes with accelerators, looked at only while a pod waits for one."""
 
     views: tuple[NodeView, ...] | None = None
@@ -180,8 +169,7 @@ class Nodes:
     """Why they cannot be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contested:
+class Contested(msgspec.Struct, frozen=True):
     """A child that somebody changes back as often as it is applied."""
 
     stamp: str
@@ -192,8 +180,7 @@ class Contested:
     """Whether it is too soon to apply it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(msgspec.Struct, frozen=True):
     """Everything that a plan depends on, besides the time."""
 
     owner: Owner
@@ -227,8 +214,7 @@ class Observed:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """A Kubernetes event on the resource."""
 
     type: Literal["Normal", "Warning"]
@@ -236,8 +222,7 @@ class Event:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What to do, in this order: apply, delete, status, events."""
 
     apply: tuple[Object, ...] = ()

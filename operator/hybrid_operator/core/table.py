@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from hybrid_operator.api.base import Problem, duration
@@ -63,8 +63,7 @@ _AUTH: dict[str, Literal["bearer", "api-key", "x-api-key"]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A rendered table."""
 
     text: str

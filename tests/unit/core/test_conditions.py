@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from hybrid_operator.api.status import HybridInferenceStatus
 from hybrid_operator.core.conditions import MAX_MESSAGE

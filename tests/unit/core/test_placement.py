@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from hybrid_operator.core.placement import Wanted, explain
 from hybrid_operator.core.plan import plan

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.engine.version import Version

@@ -241,6 +241,11 @@ def test_every_model_has_a_source_a_licence_and_a_name_of_its_own(model):
     assert [each.name for each in catalog.catalogue()].count(model.name) == 1
 
 
+def test_one_row_is_read_as_it_is_read_among_all():
+    assert [catalog.find(each.name) for each in catalog.catalogue()] == [*catalog.catalogue()]
+    assert [gpus.find(each.name) for each in gpus.catalogue()] == [*gpus.catalogue()]
+
+
 def test_tasks_rank_models_of_the_catalogue_and_apis():
     for task in catalog.tasks():
         percents = [score.percent for score in task.ranking]

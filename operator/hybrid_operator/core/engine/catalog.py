@@ -122,11 +122,20 @@ def tasks() -> tuple[Task, ...]:
 def find(name: str) -> Model | None:
     """Return the entry `name`; a `-` may stand for a `.`, which names of objects cannot hold."""
     wanted = name.replace(".", "-")
-    return next((model for model in catalogue() if model.name.replace(".", "-") == wanted), None)
+    for known, row in data.rows("models.toml", "model").items():
+        if known.replace(".", "-") == wanted:
+            return _read(row)
+    return None
+
+
+@cache
+def _read(row: str) -> Model:
+    (found,) = msgspec.toml.decode(row, type=_Models).model
+    return found
 
 
 @cache
 def _shape(name: str) -> architecture.Shape:
-    model = next(each for each in catalogue() if each.name == name)
+    model = _read(data.rows("models.toml", "model")[name])
     shape = huggingface.shape(model.config)
     return shape if model.towers is None else replace(shape, towers=model.towers)

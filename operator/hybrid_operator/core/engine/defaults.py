@@ -7,13 +7,12 @@ UpdateAvailable. Raise `revision` with every change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from hybrid_operator.core.engine.version import Version
 
 
-@dataclass(frozen=True, slots=True)
-class EngineDefaults:
+class EngineDefaults(msgspec.Struct, frozen=True):
     """One set of choices. Times in seconds."""
 
     revision: int

@@ -69,4 +69,11 @@ SHARED_SUFFIX = "-SHARED"
 
 def find(name: str) -> GPU | None:
     """Return the catalogue's entry; None for `cpu` and for what it lacks."""
-    return next((gpu for gpu in catalogue() if gpu.name == name), None)
+    row = data.rows("gpus.toml", "gpu").get(name)
+    return None if row is None else _read(row)
+
+
+@cache
+def _read(row: str) -> GPU:
+    (found,) = msgspec.toml.decode(row, type=_File).gpu
+    return found

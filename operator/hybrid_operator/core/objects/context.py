@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import msgspec
 
 from hybrid_operator.core.engine.defaults import CURRENT, EngineDefaults
-
-if TYPE_CHECKING:
-    from hybrid_operator.core.state import Owner, Settings
+from hybrid_operator.core.state import Owner, Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Whose children are built, on which platform, with which defaults."""
 
     owner: Owner

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from hybrid_operator.api.base import Problem, quantity_bytes
 from hybrid_operator.core import naming
 from hybrid_operator.core.engine import adapters, gpus, intent
 from hybrid_operator.core.engine.arguments import GIB, PORT, arguments
+from hybrid_operator.core.engine.version import Version
 from hybrid_operator.core.objects.merge import merge_pod_template
 from hybrid_operator.core.placement import Wanted
 from hybrid_operator.core.state import PRODUCT_LABEL
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from hybrid_operator.api.base import SecretValue
     from hybrid_operator.api.models import ModelSpec, PVCSource
     from hybrid_operator.core.engine.defaults import EngineDefaults
-    from hybrid_operator.core.engine.version import Version
     from hybrid_operator.core.objects.context import Context
 
 CONTAINER = "engine"
@@ -28,8 +29,7 @@ CACHE = "/var/cache/hybridinference"
 container."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnginePod:
+class EnginePod(msgspec.Struct, frozen=True):
     """A rendered pod template, and what to tell about it."""
 
     template: dict[str, Any]

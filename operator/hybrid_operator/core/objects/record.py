@@ -9,7 +9,6 @@ while a third party's edit of the live template still differs from it and is cor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,17 +16,16 @@ import msgspec
 from hybrid_operator.api.base import Spec
 from hybrid_operator.core import naming
 from hybrid_operator.core.objects import meta
+from hybrid_operator.core.state import Object
 
 if TYPE_CHECKING:
     from hybrid_operator.api.models import ModelSpec
-    from hybrid_operator.core.state import Object
 
 _UNRELATED = {"scaling", "cost", "architecture"}
 """Fields that shape no pod; an edit of theirs must not bring newer defaults along."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One rendering."""
 
     revision: int
