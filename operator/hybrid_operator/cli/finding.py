@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from hybrid_operator.cli.main import BadInputError
 from hybrid_operator.core.engine import catalog, gpus, huggingface
 from hybrid_operator.core.engine.fields import ConfigError
@@ -22,6 +24,23 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 _UNITS = {"GiB": 2**30, "Gi": 2**30, "GB": 10**9, "G": 10**9, "MiB": 2**20, "Mi": 2**20}
 OLDEST = Version(0, 8)
 _PATH = re.compile(r"^[./~]|\.json$")
+
+
+class Whole(click.IntRange):
+    """A whole number of at least `min`."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401  the base class's signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401  the same
+        """Read it; say what it must be where it is not."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            what = f"{value} must be a whole number of at least {self.min}, without a unit"
+            self.fail(what, param, ctx)
 
 
 def config(path: str) -> dict[str, Any]:

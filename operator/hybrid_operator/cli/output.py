@@ -24,7 +24,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _lines(row: Sequence[str], widths: Sequence[int], room: int) -> list[str]:
     first = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=False))
-    last = textwrap.wrap(row[-1], room) or [""]
+    last = textwrap.wrap(row[-1], room, break_on_hyphens=False) or [""]
     return [(first + last[0]).rstrip(), *(" " * len(first) + more for more in last[1:])]
 
 

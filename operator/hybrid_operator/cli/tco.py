@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BUSY = 0.7
 """Share of an estimated rate that a month is taken to use."""
-_WHOLE = click.IntRange(min=0)
+_WHOLE = finding.Whole(min=0)
 _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--requests-per-day", type=float, required=True, help="On average."),
     click.option("--input", "input_tokens", type=_WHOLE, required=True, help="Tokens per request."),
@@ -46,7 +46,7 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--utilisation", type=float,
                  help="Share of it used over a month; default: 1 as measured, 0.7 as estimated."),
     click.option("--peak-factor", type=float, default=1.0, help="Busiest time over average."),
-    click.option("--min-gpus", type=click.IntRange(min=1), default=1, help="At least so many."),
+    click.option("--min-gpus", type=finding.Whole(min=1), default=1, help="At least so many."),
     click.option("--hours-per-month", type=float, default=720.0, show_default=True,
                  help="730 for a twelfth of a year."),
     # Not `output_option`: its long form is the output tokens here.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 GB = 10**9
 BAR = 40
-_POSITIVE = click.IntRange(min=1)
+_POSITIVE = finding.Whole(min=1)
 _FULL_GPUS = 8
 
 _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
@@ -42,7 +42,7 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--gpu-memory-utilization", help="Share of CUDA's total; default: vLLM's own."),
     click.option("--max-num-seqs", type=_POSITIVE, help="Default: vLLM's own for the GPU."),
     click.option("--max-num-batched-tokens", type=_POSITIVE, help="The same of a step's tokens."),
-    click.option("--loras", type=click.IntRange(min=0), default=0, help="Slots for adapters."),
+    click.option("--loras", type=finding.Whole(min=0), default=0, help="Slots for adapters."),
     click.option("--lora-rank", type=_POSITIVE, default=16, help="Highest rank of an adapter."),
     click.option("--weight-offload", help="Weights in CPU memory for each GPU, such as 4GiB."),
     click.option("--enforce-eager", is_flag=True, help="Without CUDA graphs."),

@@ -89,7 +89,7 @@ def test_a_model_that_fits_has_memory_arguments_capacity_and_cost():
         ),
         pytest.param("name: llama-3-8b, accelerator: {type: cpu}", 0, "unknown", id="the CPU"),
         pytest.param(
-            "name: llama-3-8b, accelerator: {type: a10gg}", 1, "did you mean a10g?", id="no GPU"
+            "name: llama-3-8b, accelerator: {type: a10gg}", 1, "did you mean a10g or", id="no GPU"
         ),
     ],
 )

@@ -230,14 +230,21 @@ def test_a_gpu_without_bfloat16_runs_in_half_precision():
     [
         pytest.param(
             "{name: mine, accelerator: {type: l4}}",
-            "spec.models[0].source: is missing, and the catalogue has no mine: say where the "
+            "spec.models[0].source: is missing, and the catalogue has no mine; say where the "
             "weights are, or name a catalogue entry in catalog (see `hinf models`)",
             id="a model that nobody knows",
         ),
         pytest.param(
+            "{name: lama-3-8b, accelerator: {type: l4}}",
+            "spec.models[0].source: is missing, and the catalogue has no lama-3-8b; did you mean "
+            "llama-3-8b or llama-3.1-8b? Else say where the weights are, or name a catalogue entry "
+            "in catalog (see `hinf models`)",
+            id="a model that is mistyped",
+        ),
+        pytest.param(
             "{name: mine, catalog: llama-9, accelerator: {type: l4}}",
-            "spec.models[0].catalog: the catalogue has no llama-9; say source, or see "
-            "`hinf models`",
+            "spec.models[0].catalog: the catalogue has no llama-9; did you mean llama-3-8b or "
+            "llama-3.2-3b? Else say source, or see `hinf models`",
             id="a catalogue entry that is not there",
         ),
         pytest.param(

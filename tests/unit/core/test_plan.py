@@ -202,8 +202,8 @@ def test_a_spec_with_problems_changes_nothing_and_says_why():
     assert (after.apply, after.delete) == ((), ())
     assert conditions(after)["Valid"] == ("False", "InvalidSpec")
     assert message(after, "Valid") == (
-        "spec.models[0].accelerator.type: the catalogue has no a11g; did you mean a10g? "
-        "`hinf gpus` lists what it has, and any other name needs memory; "
+        "spec.models[0].accelerator.type: the catalogue has no a11g; did you mean a10g or "
+        "a10? Else say memory, which any other name needs, or see `hinf gpus`; "
         "nothing was changed; what ran before goes on"
     )
     assert conditions(after)["EnginesReady"] == ("True", "AllReady")

@@ -99,6 +99,11 @@ def test_training_that_a_gpu_does_not_hold_exits_one():
         pytest.param(("llama-3-8b", "--gpu", "0GiB"), "above 0", id="no memory"),
         pytest.param(("llama-3-8b", "--gpu", "a10g", "--context", "0"), "0", id="no context"),
         pytest.param(
+            ("llama-3-8b", "--gpu", "a10g", "--context", "8k"),
+            "8k must be a whole number of at least 1, without a unit",
+            id="a context in thousands",
+        ),
+        pytest.param(
             ("llama-3-8b", "--gpu", "a10g", "--concurrency", "-1"), "-1", id="fewer than none"
         ),
         pytest.param(

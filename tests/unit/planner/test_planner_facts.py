@@ -185,6 +185,12 @@ def test_advice_begins_with_what_costs_nothing_and_ends_with_what_costs_most():
     assert [change.what[0] for change in changes] == ["context", "concurrency", "gpus", "gpu"]
 
 
+def test_a_format_that_cannot_be_had_gives_way_to_the_most_exact_that_fits():
+    serving = Serving(8192, NOW, quantization="bitsandbytes")
+    first, *_ = advice(shape("llama-3-8b"), gpu("a10g"), serving, gpus.catalogue())
+    assert first.text == "16-bit weights"
+
+
 def test_the_articles_training_of_eight_billion_parameters():
     full = plan_training(shape("llama-3-8b"), Training("full", gpus=8, sharding="fsdp"))
     assert full.weights == pytest.approx(16 * GB, rel=0.01)

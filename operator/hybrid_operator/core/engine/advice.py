@@ -96,13 +96,15 @@ def _quantized(shape: Shape, gpu: GPU, serving: Serving) -> Iterator[Change]:
         return  # A quantized checkpoint stays what it is.
     now = form_of(shape, serving.quantization).name
     texts = {
+        NONE: "16-bit weights",
         "fp8": f"FP8 weights ({gpu.fp8} on {gpu.name})",
         "awq": "AWQ weights, 4-bit, from a checkpoint written so",
         "gptq": "GPTQ weights, 4-bit, from a checkpoint written so",
     }
     order = ["fp8", "awq", "gptq"]
-    wanted = order if now == NONE else order[1:] if now == "fp8" else []
-    for name in wanted:
+    wanted = {NONE: order, "fp8": order[1:], "awq": [], "gptq": []}
+    # A format that cannot be had gives way to any other, the most exact first.
+    for name in wanted.get(now, [NONE, *order]):
         yield Change(("quantization",), texts[name], replace(serving, quantization=name), gpu)
 
 

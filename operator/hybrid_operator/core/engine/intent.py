@@ -221,14 +221,25 @@ def problems(model: ModelSpec, path: str) -> list[Problem]:
 def _source_problems(model: ModelSpec) -> list[Problem]:
     if model.source is not None or entry(model) is not None:
         return []
+    # A name may be anybody's own: only one that is almost in the catalogue was meant to be.
+    hint = _did_you_mean(
+        model.catalog or model.name,
+        [each.name for each in catalog.catalogue()],
+        alike=0.5 if model.catalog else 0.8,
+    )
     if model.catalog:
-        message = f"the catalogue has no {model.catalog}; say source, or see `hinf models`"
+        message = f"the catalogue has no {model.catalog}; {hint}say source, or see `hinf models`"
         return [Problem("catalog", message)]
     message = (
-        f"is missing, and the catalogue has no {model.name}: say where the weights are, "
+        f"is missing, and the catalogue has no {model.name}; {hint}say where the weights are, "
         "or name a catalogue entry in catalog (see `hinf models`)"
     )
     return [Problem("source", message)]
+
+
+def _did_you_mean(name: str, names: list[str], *, alike: float = 0.5) -> str:
+    near = nearest(name, names, alike=alike)
+    return f"did you mean {' or '.join(near)}? Else " if near else ""
 
 
 def _gpu_problems(model: ModelSpec) -> list[Problem]:
@@ -236,11 +247,10 @@ def _gpu_problems(model: ModelSpec) -> list[Problem]:
     known = accelerator.type == gpus.CPU or gpus.find(accelerator.type) is not None
     if known or accelerator.memory is not None:
         return []
-    near = nearest(accelerator.type, [gpu.name for gpu in gpus.catalogue()], most=1)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = _did_you_mean(accelerator.type, [gpu.name for gpu in gpus.catalogue()])
     message = (
-        f"the catalogue has no {accelerator.type}; {hint}`hinf gpus` lists what it has, "
-        "and any other name needs memory"
+        f"the catalogue has no {accelerator.type}; {hint}say memory, which any other name needs, "
+        "or see `hinf gpus`"
     )
     return [Problem("accelerator.type", message)]
 

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_MOST = 2
 
-def nearest(name: str, names: Iterable[str], most: int = 2) -> list[str]:
-    """Return up to `most` names that begin with `name`, else those that are spelled most alike."""
+
+def nearest(name: str, names: Iterable[str], *, alike: float = 0.5) -> list[str]:
+    """Return up to two names that begin with `name`, else those that are spelled most alike.
+
+    `alike` is the least share of letters that they have in common.
+    """
     known = list(names)
     longer = [each for each in known if each.startswith(name)]
-    return longer[:most] or get_close_matches(name, known, n=most, cutoff=0.5)
+    return longer[:_MOST] or get_close_matches(name, known, n=_MOST, cutoff=alike)
