@@ -27,6 +27,8 @@ STATES_PER_REQUEST = 2
 """Of a linear layer where prefix caching is on, as it is by default: the last block's and this."""
 MAMBA_2_STATES = 3
 """The same of Mamba 2, which keeps one more while a prompt is taken in."""
+CHECKPOINTS_SINCE = Version(0, 26)
+"""Before it (0.25 has none, 0.32 has them) Mamba 2 kept no more than other layers with a state."""
 HYBRID_SINCE = Version(0, 9, 1)
 """Before it, layers with a window kept every token."""
 TWO_BATCHES_SINCE = Version(0, 26)
@@ -129,6 +131,8 @@ def pool(shape: Shape, gpus: int, element_bytes: int, schedule: Schedule) -> Poo
         layers = [
             replace(each, kept=None, chunked=False) if each.chunked else each for each in layers
         ]
+    if schedule.version < CHECKPOINTS_SINCE:
+        layers = [replace(each, states=STATES_PER_REQUEST) for each in layers]
     counted = Counter(layers)
     if all(each.kept is None and not each.state_bytes for each in counted):
         # Every layer keeps every token: one group, whatever the sizes of their pages.
