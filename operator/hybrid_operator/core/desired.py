@@ -11,6 +11,7 @@ from hybrid_operator.api.base import GROUP, Problem
 from hybrid_operator.api.models import ModelSpec
 from hybrid_operator.core import calibration, diff, naming, replicas, table
 from hybrid_operator.core.engine import intent
+from hybrid_operator.core.engine.fit import Fit
 from hybrid_operator.core.engine.judged import judge
 from hybrid_operator.core.objects import engine, engine_pod, record, router, router_pod
 from hybrid_operator.core.state import Object, Observed, Ref
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hybrid_operator.api.resource import HybridInferenceSpec
-    from hybrid_operator.core.engine.fit import Fit
     from hybrid_operator.core.objects.context import Context
 
 IGNORE_FIT = f"{GROUP}/ignore-fit"
