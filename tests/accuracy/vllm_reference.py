@@ -36,6 +36,7 @@ from vllm.config.lora import LoRAConfig
 from vllm.distributed import parallel_state
 from vllm.lora.model_manager import LoRAModelManager
 from vllm.model_executor.layers.attention.mla_attention import MLAAttention
+from vllm.model_executor.layers.fused_moe import config as moe_config
 from vllm.model_executor.layers.fused_moe.oracle import int_wna16
 from vllm.model_executor.layers.fused_moe.oracle import mxfp4 as mxfp4_oracle
 from vllm.model_executor.layers.linear import UnquantizedLinearMethod
@@ -45,6 +46,7 @@ from vllm.model_executor.layers.quantization.auto_gptq import AutoGPTQConfig
 from vllm.model_executor.layers.quantization.fp8 import Fp8Config
 from vllm.model_executor.model_loader.utils import initialize_model
 from vllm.model_executor.models import registry
+from vllm.platforms import current_platform
 from vllm.v1.core import kv_cache_utils
 from vllm.v1.kv_cache_interface import AttentionSpec, MambaSpec
 from vllm.v1.kv_cache_layout import KVCacheLayout
@@ -122,6 +124,10 @@ def as_on_gpus(name: str) -> None:
     marlin = int_wna16.WNA16MoEBackend.MARLIN
     for module in (auto_awq, auto_gptq):
         module.select_wna16_moe_backend = lambda *_, **__: (marlin, None)
+    # Experts without a gate (Nemotron 3) are refused on a CPU.
+    moe_config.current_platform = SimpleNamespace(
+        is_cuda_alike=lambda: True, fp8_dtype=current_platform.fp8_dtype
+    )
     backends = mxfp4_oracle.Mxfp4MoeBackend
     chosen = backends.TRITON if name.endswith("Hopper") else backends.MARLIN
     mxfp4.select_mxfp4_moe_backend = lambda *_, **__: (chosen, None)

@@ -24,9 +24,7 @@ def test_weights_are_within_one_percent_of_vllms_model_classes():
 def test_lora_slots_are_within_one_percent_of_vllms():
     errors = report.slot_errors()
     assert len(errors) > 20
-    wrong = [error.cell for error in errors if abs(error.percent) > 1.0]
-    # vLLM runs it by transformers' class, and adapts one of embedding and head; both are counted.
-    assert {cell.split(",")[0] for cell in wrong} == {"smollm3-3b"}
+    assert [error.cell for error in errors if abs(error.percent) > 1.0] == []
 
 
 def test_kv_cache_is_what_vllms_block_manager_takes_to_the_byte():

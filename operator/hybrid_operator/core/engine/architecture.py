@@ -138,8 +138,8 @@ class Shape(msgspec.Struct, frozen=True):
     float16: bool = True
     """Whether vLLM runs it in float16; it refuses to for models that overflow there."""
     head_bias: bool = False
-    adapts_embeddings: bool = False
-    """Whether vLLM's LoRA slots cover embedding and head too."""
+    adapted_ends: int = 0
+    """Of embedding and head, how many vLLM's LoRA slots cover."""
     towers: int = 0
     """Parameters of encoders for images and sound with their projectors; always 16-bit."""
     per_layer_vocabulary: int = 0

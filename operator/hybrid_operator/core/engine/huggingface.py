@@ -65,7 +65,7 @@ def shape(config: Mapping[str, Any]) -> Shape:
         layers=tuple((count, layer) for layer, count in Counter(layers(text)).items()),
         max_length=size(text, "max_position_embeddings"),
         float16=kind not in NO_FLOAT16,
-        adapts_embeddings=text["model_type"] in _ADAPTED,
+        adapted_ends=2 if text["model_type"] in _ADAPTED else int(text["model_type"] in _ONE_END),
         head_bias=bool(text.get("lm_head_bias")),
         per_layer_vocabulary=_per_layer_vocabulary(text),
         checkpoint=_checkpoint(config, text),
@@ -90,11 +90,12 @@ def _text(config: Mapping[str, Any], kind: str) -> Config:
     return {**text, "model_type": _WITH_TOWERS[kind]}
 
 
+_ONE_END = {"cohere", "cohere2", "olmo2", "olmo3", "smollm3"}
+"""Kinds of whose embedding and head only one has slots: Cohere's classes name one, and the others
+run by transformers' classes."""
 _ADAPTED = {
     *DELTA_NET,
     *hybrids.KINDS,
-    "cohere",
-    "cohere2",
     "exaone4",
     "granite",
     "granitemoe",
@@ -104,7 +105,6 @@ _ADAPTED = {
     "phimoe",
     "qwen3",
     "qwen3_moe",
-    "smollm3",
 }
 """Kinds whose model classes have `embedding_modules`."""
 _TIED = GEMMA | {"cohere", "cohere2", "ernie4_5", "smollm3"}

@@ -310,5 +310,5 @@ def slot_elements(shape: Shape, rank: int, gpus: int = 1) -> int:
     the models whose classes name them (`embedding_modules`).
     """
     beside = sum(_adapter(each, rank) for each in matrices(shape, gpus) if each.adapted)
-    both = 2 * rank * (shape.vocabulary + shape.hidden) if shape.adapts_embeddings else 0
-    return adapter_elements(shape, rank, gpus) + beside + both
+    ends = shape.adapted_ends * rank * (shape.vocabulary + shape.hidden)
+    return adapter_elements(shape, rank, gpus) + beside + ends
