@@ -223,8 +223,8 @@ def _caches() -> str:
         "## KV cache\n\n"
         f"{len(rows)} combinations of model, tensor parallel size, cache type, context and batch: "
         f"bytes per token equal in {token}, bytes of one request equal in {exact}. Sliding "
-        "windows, Llama 4's chunks, shared keys of Gemma 4, states of linear attention and Mamba, and copies "
-        "under tensor parallelism are among them." + (f"\n\n{named}" if named else "")
+        "windows, Llama 4's chunks, shared keys of Gemma 4, states of linear attention and Mamba, "
+        "and copies under tensor parallelism are among them." + (f"\n\n{named}" if named else "")
     )
 
 
