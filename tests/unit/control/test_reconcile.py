@@ -189,6 +189,27 @@ def test_a_resource_whose_routers_have_not_been_asked_yet_waits_for_their_word()
     assert world.log == []
 
 
+def test_a_resource_counts_as_current_only_when_all_was_known_and_nothing_failed():
+    """By this the bench tells when a restart is over; a look that waits proves nothing."""
+    world = Cluster(lambda _: Plan(apply=(service("x"),), status=STATUS))
+    assert world.reconciler.states() == {"waiting": 1}
+    world.unasked = True
+    world.run()
+    assert world.reconciler.states() == {"waiting": 1}
+    world.unasked = False
+    world.refuse = {"x": Unavailable("away")}
+    world.run()
+    assert +world.reconciler.states() == {"failed": 1}
+    world.refuse = {}
+    world.run()
+    assert +world.reconciler.states() == {"current": 1}
+    world.reconciler.begin()
+    assert +world.reconciler.states() == {"waiting": 1}
+    world.resources.forget(KEY, "u")
+    world.run()
+    assert +world.reconciler.states() == {}
+
+
 def test_a_paused_resource_is_left_alone():
     world = Cluster(lambda _: Plan(apply=(service("x"),), status=STATUS))
     world.change({"annotations": {"hybridinference.dev/paused": "true"}})
