@@ -15,7 +15,7 @@ from hybrid_router.core.cascade import Sureness
 from hybrid_router.openai.answer import NotAnAnswerError
 from hybrid_router.openai.body import filled, lenient
 from hybrid_router.openai.logprobs import Position
-from hybrid_router.openai.sse import DONE, MAX_EVENT_BYTES, payload, split
+from hybrid_router.openai.sse import DONE, MAX_EVENT_BYTES, MAX_HELD_BYTES, payload, split
 from hybrid_router.openai.tokens import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -141,12 +141,13 @@ class Held:
         failure: why the stream is none; only found while it is held.
     """
 
-    __slots__ = ("_events", "_meter", "_rest", "failure", "ready", "released")
+    __slots__ = ("_bytes", "_events", "_meter", "_rest", "failure", "ready", "released")
 
     def __init__(self, tokens: int) -> None:
         self._meter = _Meter(tokens)
         self._rest = b""
         self._events: list[bytes] = []
+        self._bytes = 0
         self.ready = False
         self.released = False
         self.failure: str | None = None
@@ -160,6 +161,9 @@ class Held:
         if self.released:
             return b"".join(passed)
         self._events += passed
+        self._bytes += sum(map(len, passed))
+        if self._bytes > MAX_HELD_BYTES:
+            self.failure = "the stream says too much before it can be judged"
         self.ready = self.ready or self._meter.full
         return b""
 

@@ -157,6 +157,7 @@ def test_a_stream_is_ready_at_its_number_of_tokens_or_at_its_end() -> None:
         pytest.param(event({"error": {"message": "x"}}), id="an error"),
         pytest.param(event(finish("abort")), id="an engine that gives it up"),
         pytest.param(event(b"nothing that is JSON"), id="garbage"),
+        pytest.param(event(delta(content="x" * 1_000_000)) * 2, id="more than can be held"),
     ],
 )
 def test_a_stream_that_goes_wrong_while_it_is_held_is_a_failed_attempt(bad: bytes) -> None:
