@@ -154,6 +154,7 @@ def ask(port: int, number: int, prompt: str, *, stream: bool) -> tuple[str, str]
 
 def read_log(path: Path, count: int) -> dict[str, Any]:
     """Return the lines about so many requests; a line is written after its answer."""
+    found: dict[str, Any] = {}
     for _ in range(100):
         rows = path.read_text().splitlines()
         lines = [json.loads(row) for row in rows if row[:1] == "{" and row[-1:] == "}"]
