@@ -17,7 +17,7 @@ from typing import NamedTuple
 FASTEST = 40.0
 """Tokens/s of one request that decodes alone: 25 ms between tokens, an 8B model on an A10G. As a
 step is bound by reading the weights, others slow it by little until `decode` is reached: held to
-published figures and to a measured vLLM by tests/unit/scaling/test_scaling_engine.py."""
+published figures by tests/unit/scaling/test_scaling_engine.py."""
 PREFILL_SHARE = 0.5
 SEQUENCES = 256
 """Requests at once: vLLM's default below 70 GiB."""
