@@ -1,6 +1,6 @@
 """What answers and their events are decoded into, as far as the router reads them.
 
-Apart from what reads them, which is compiled (`tools/compile.py`): a compiled class does not keep
+Apart from what reads them, so that that can be compiled: a class that mypyc compiles does not keep
 what stands between the brackets of its annotations, and msgspec decodes by that.
 """
 
