@@ -110,9 +110,19 @@ class Call:
         stream: whether the answer is to be streamed.
         limit: the longest answer that the client explicitly asks for, in tokens; None without.
         prompt_tokens: estimated from the length of what is sent.
+        answer_tokens: the longest answer that the client asks for, or a guess.
     """
 
-    __slots__ = ("body", "fields", "kind", "limit", "model", "prompt_tokens", "stream")
+    __slots__ = (
+        "answer_tokens",
+        "body",
+        "fields",
+        "kind",
+        "limit",
+        "model",
+        "prompt_tokens",
+        "stream",
+    )
 
     def __init__(
         self, kind: Kind, body: bytes, fields: Fields, model: str, *, stream: bool
@@ -124,11 +134,7 @@ class Call:
         self.stream = stream
         self.prompt_tokens = _prompt_tokens(kind, fields[_CONTENT[kind]])
         self.limit = _answer_limit(fields) if kind not in _UNANSWERED else 0
-
-    @property
-    def answer_tokens(self) -> int:
-        """The longest answer that the client asks for, or a guess."""
-        return DEFAULT_ANSWER_TOKENS if self.limit is None else self.limit
+        self.answer_tokens = DEFAULT_ANSWER_TOKENS if self.limit is None else self.limit
 
     @property
     def asked_tokens(self) -> int:

@@ -224,7 +224,7 @@ class Connection(asyncio.Protocol):
             return
         if length is not None and len(rest) >= length:
             request.body, self._buffer = rest[:length], rest[length:]
-            self._dispatch()
+            self._dispatch(exchange)
             return
         self._state = _BODY
         self._mark = BODY_STEP_BYTES
@@ -265,15 +265,15 @@ class Connection(asyncio.Protocol):
             self._parts = []
             self._chunked = None
             self._buffer = rest
-            self._dispatch()
+            self._dispatch(exchange)
         elif self._size >= self._mark:
             self._mark = self._size + BODY_STEP_BYTES
             self.deadline = time.monotonic() + self.server.limits.header_timeout
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, exchange: Exchange) -> None:
         self._state = _BUSY
         self.deadline = NEVER
-        self.server.dispatch(cast("Exchange", self._exchange))
+        self.server.dispatch(exchange)
 
     # How a connection ends.
 
