@@ -64,13 +64,13 @@ def request_usd(model: ModelSpec, fit: Fit, tokens_in: int, tokens_out: int) -> 
 
 
 def fleet(pairs: Iterable[tuple[ModelSpec, Fit]]) -> list[Part]:
-    """Return what the models' least replicas take, of those on GPUs."""
+    """Return what the least replicas of models on GPUs take; one where a model may sleep."""
     found = []
     for model, fit in pairs:
         if fit.gpu is None:
             continue
         usd = gpu_hour_usd(model, fit)
-        count = replicas.initial(model.scaling)
+        count = max(replicas.initial(model.scaling), 1)
         rate = capacity(fit)
         each = None if rate is None else float(rate * count)
         found.append(Part(count * model.accelerator.count, each, usd))
@@ -98,6 +98,7 @@ def document(parts: list[Part], spec: HybridInferenceSpec) -> dict[str, Any]:
         "break_even_tokens_per_month": round(even) if pays and even is not None else None,
         "assumptions": [
             f"requests of {INPUT} input and {OUTPUT} output tokens, the least replicas, all month",
+            "one replica of a model that may sleep",
             "tokens/s are a roofline's estimate; `hinf tco` takes measured ones",
             "GPU prices are cost.gpuHourUSD, else the catalogue's usual ones",
             f"the API's price: {whose}; `hinf tco --api` has all",
@@ -120,8 +121,8 @@ def _api(spec: HybridInferenceSpec) -> tuple[Decimal, str] | None:
     return None
 
 
-def page(cost: dict[str, Any]) -> str:
-    """Return the cost as a sentence."""
+def page(cost: dict[str, Any], *, sleeps: bool) -> str:
+    """Return the cost as a sentence; `sleeps` says whether a model may have no replica."""
     usd = cost["local_usd_per_month"]
     if usd is None:
         return f"{cost['gpus']} GPUs of unknown price: state cost.gpuHourUSD."
@@ -130,4 +131,5 @@ def page(cost: dict[str, Any]) -> str:
     if not even and cost["api_usd_per_million_tokens"]:
         tail = "; at the API's stated price it does not pay"
     gpus = "GPU" if cost["gpus"] == 1 else "GPUs"
-    return f"{cost['gpus']} {gpus}, about {usd:,.0f} USD a month ({HOURS} hours){tail}."
+    awake = ", less while a model sleeps" if sleeps else ""
+    return f"{cost['gpus']} {gpus}, about {usd:,.0f} USD a month ({HOURS} hours){awake}{tail}."

@@ -146,7 +146,8 @@ def _page(document: dict[str, Any]) -> str:
             "IMAGE",
         )
         parts.append(table(head, [_row(each) for each in document["models"]]))
-        parts.append(costs.page(document["cost"]))
+        sleeps = any(each.get("replicas") == 0 for each in document["models"])
+        parts.append(costs.page(document["cost"], sleeps=sleeps))
     parts += [_command(each) for each in document["models"]]
     reasons = [(each["reason"],) for each in document["models"] if each["reason"]]
     if reasons:

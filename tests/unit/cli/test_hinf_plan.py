@@ -73,6 +73,14 @@ def test_a_model_that_fits_has_memory_arguments_capacity_and_cost():
     assert {"models", "cost", "warnings"} <= set(found)
 
 
+def test_a_model_that_may_sleep_is_priced_as_it_is_awake():
+    text = resource(f"{FITS}, scaling: {{min: 0, max: 4}}", PRICED)
+    cost = document(text)["cost"]
+    assert cost["gpus"] == 1
+    assert cost["break_even_tokens_per_month"] > 10**9
+    assert "less while a model sleeps" in hinf(text).output
+
+
 @pytest.mark.parametrize(
     ("model", "code", "said"),
     [
