@@ -3,7 +3,7 @@
 """What llm-d-planner and hf-mem say of the same cells: written to CSV, read by tests without them.
 
 Runs beside vLLM's environment, with both packages on the path. Neither is asked for weights (they
-read the Hub for them): llm-d-planner gets the planner's own 16-bit total, hf-mem none.
+read the Hub for them): llm-d-planner gets the planner's own total, hf-mem none.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def rows_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     name = row["name"]
     config = configuration(row)
     text = row["config"].get("text_config", row["config"])
-    weights = weight_bytes(find(name).shape, FORMATS["none"]) / GIB
+    shape = find(name).shape
+    weights = weight_bytes(shape, shape.checkpoint or FORMATS["none"]) / GIB
     capacity_planner.model_memory_req = lambda *_, **__: weights
     rows = []
     for gpu, size in GPU_GB.items():
