@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from hybrid_operator.cli import costs, offline
 from hybrid_operator.cli.main import EXIT_NO, file_option, output_option
-from hybrid_operator.cli.output import emit, table
+from hybrid_operator.cli.output import WIDTH, emit, table
 from hybrid_operator.core import supported
 from hybrid_operator.core.engine.arguments import arguments
 from hybrid_operator.core.engine.defaults import CURRENT
@@ -147,7 +148,7 @@ def _page(document: dict[str, Any]) -> str:
         )
         parts.append(table(head, [_row(each) for each in document["models"]]))
         sleeps = any(each.get("replicas") == 0 for each in document["models"])
-        parts.append(costs.page(document["cost"], sleeps=sleeps))
+        parts.append(textwrap.fill(costs.page(document["cost"], sleeps=sleeps), WIDTH))
     parts += [_command(each) for each in document["models"]]
     reasons = [(each["reason"],) for each in document["models"] if each["reason"]]
     if reasons:
