@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "embedded"
 REMEMBERED = 4_096
-"""Readings kept: hashes and numbers, no texts; about 3 MiB."""
+"""Readings kept: hashes and numbers, no texts; about 2 MiB."""
 FOLLOWS_UP = 60
 """Characters below which a turn is taken as a continuation of the one before."""
 
@@ -34,7 +34,7 @@ class EmbeddedClassifier:
     def __init__(self, model: Model | None = None) -> None:
         self.model = model if model is not None else Model(shipped())
         self._readings: _Known[Reading] = _Known(self.model.read)
-        self._votes: _Known[tuple[float, ...]] = _Known(self.model.votes)
+        self._votes: _Known[int] = _Known(self.model.votes)
 
     async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:  # noqa: ARG002  needs none
         """Return a confidence and an intent; needs no time box."""
@@ -47,7 +47,7 @@ class EmbeddedClassifier:
         """Return the verdict; the same for the same prompt, always."""
         if not prompt.turn:
             return Verdict(None, "unknown", NAME, "the request holds no text of the user")
-        system = self._votes(prompt.system) if prompt.system else None
+        system = self._votes(prompt.system) if prompt.system else 0
         earlier, before = [], None
         for text in prompt.turns:
             judged, before = self._judge(text, system, before)
@@ -58,7 +58,7 @@ class EmbeddedClassifier:
     def _judge(
         self,
         text: str,
-        system: tuple[float, ...] | None,
+        system: int,
         before: Reading | None,
         length: int = 0,
     ) -> tuple[Judgement, Reading]:

@@ -1,37 +1,23 @@
-"""Surface features of a prompt: what the trees of the embedded classifier look at.
+"""Surface features of a prompt: what the score of the embedded classifier is made of.
 
-Words alone say which subject a question belongs to, and a subject never seen has other words. So
-most of these are about form: lengths, digits, symbols, the shape of a question and of its options,
-and the shares of a few groups of common words (`topics.toml`). All are read from a bounded part
-with passes in C (`str.count`, `bytes.translate`, `split`): a prompt of 64 KB costs what one of
-2 KB does.
+They are about form: lengths, digits, symbols, names, the shape of a question and of its options.
+Which words occur says which subject a question belongs to, and a subject never seen has other
+words: groups of topic words were measured to carry nothing over (`docs/classifier.md`).
+
+All are read from a bounded part with passes in C (`str.count`, `bytes.translate`, `split`): a
+prompt of 64 KB costs what one of 2 KB does. Most are counted in the text's shape, in which every
+letter is `a` or `A` and every digit `0`: " A" less ". A" are names, "0.0" decimals, " 0000" years.
 """
 
 from __future__ import annotations
 
 import math
-import tomllib
-from collections import Counter
-from importlib import resources
 
-HEAD, TAIL = 1_200, 400
+HEAD, TAIL = 600, 250
 """Characters of a turn that are read."""
 
-_TOPICS: dict[str, str] = tomllib.loads(
-    resources.files("hybrid_router.classify").joinpath("topics.toml").read_text()
-)
-_TOPIC = {
-    word.encode(): index
-    for index, words in reversed(list(enumerate(_TOPICS.values(), start=1)))
-    for word in words.split()
-}
-GRAMMAR = frozenset(_TOPICS["grammar"].split())
-"""Words that every text has."""
-_CHARACTERS = {
-    "question": "?", "dollar": "$", "percent": "%", "backslash": "\\", "equals": "=",
-    "bracket": "(", "quote": '"', "colon": ":", "semicolon": ";", "underscore": "_", "comma": ",",
-    "apostrophe": "'", "hyphen": "-", "slash": "/", "line": "\n", "sentence": ". ",
-}  # fmt: skip
+_MARKS = ("?", "$", "(", '"', ":", ",")
+_MARK_NAMES = ("question", "dollar", "bracket", "quote", "colon", "comma")
 _ASKS = {
     word: index
     for index, word in enumerate(
@@ -39,34 +25,47 @@ _ASKS = {
         b"suppose let for according this statement one".split()
     )
 }
+_QUESTION_WORDS = 8
 _PHRASES = (
-    "__", "except", "of the following", "most likely", "best ", "statement 1", "statement i",
-    "all of", "none of", "both ", " only",
+    "__", "except", "of the following", "statement 1", "how many",
+    "refers to the", "the passage", "ology", "ism", "ing ",
 )  # fmt: skip
 _OPTION_LETTERS = "BCDEF"
 _TAIL_LINE = 300
 
-_DIGITS = b"0123456789"
-_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_MARKS = b".,;:!?"
-_SYMBOLS = b"+-*/=<>^|\\{}[]_~%$#&"
-_CLASSES = {"digits": _DIGITS, "upper": _UPPER, "marks": _MARKS, "symbols": _SYMBOLS}
+_SYMBOLS = b"+*/=<>^|\\{}[]_~%$#&"
+
+
+def _shape_of(byte: int) -> int:
+    char = chr(byte)
+    if byte >= 0x80 or char == "'":  # noqa: PLR2004  UTF-8 stays whole
+        return ord("a")
+    if char.isalpha():
+        return ord("A") if char.isupper() else ord("a")
+    if char.isdigit():
+        return ord("0")
+    if byte in _SYMBOLS:
+        return ord("=")
+    return ord({"\n": " ", "\t": " ", "?": ".", "!": ".", "-": "-", " ": " "}.get(char, char))
+
+
+_SHAPE = bytes(map(_shape_of, range(256)))
+_SHAPES = {
+    "letters-upper": b"A", "digits": b"0", "symbols": b"=", "capitals": b" A",
+    "after-stop": b". A", "acronyms": b"AA", "numbers": b" 0", "decimals": b"0.0",
+    "years": b" 0000", "hyphens": b"a-a", "sentences": b". ", "variables": b" a ",
+}  # fmt: skip
 _SPACES = bytes(
-    i if chr(i).isalpha() or i >= 0x80 or i == ord("'") else ord(" ")  # noqa: PLR2004  UTF-8 stays whole
+    i if chr(i).isalpha() or i >= 0x80 or i == ord("'") else ord(" ")  # noqa: PLR2004
     for i in range(256)
 )
 
-_OPTIONS = (
+NAMES: tuple[str, ...] = (
+    "length", "non-ascii", *_SHAPES, *_MARK_NAMES, *map(str.strip, _PHRASES),
     "options", "options-mean", "options-longest", "options-shortest", "options-spread",
     "options-digits", "options-capital", "options-starts", "question-length",
-)  # fmt: skip
-_QUESTION = ("ends-with", "asks-first", "asks-last", "last-sentence")
-_WORDS = ("words", "word-length", "distinct")
-
-NAMES: tuple[str, ...] = (
-    "length", "non-ascii", *_CLASSES, *_CHARACTERS, *map(str.strip, _PHRASES),
-    *_OPTIONS, *_QUESTION, *_WORDS,
-    *(f"topic-{name}" for name in _TOPICS),
+    "ends-with", "asks", "asks-first", "asks-last", "last-sentence",
+    "words", "word-length", "distinct", "names", "sentence-length",
 )  # fmt: skip
 """What each number of `surface` is."""
 
@@ -84,14 +83,19 @@ def surface(text: str, length: int = 0) -> list[float]:
     low = text.lower()
     raw = text.encode(errors="replace")
     size = len(raw) or 1
-    found = [math.log(max(len(text), length) + 1), (len(raw) - len(text)) / size]
-    found += [1.0 - len(raw.translate(None, kind)) / size for kind in _CLASSES.values()]
-    count = text.count
-    found += [count(mark) for mark in _CHARACTERS.values()]
-    found += [phrase in low for phrase in _PHRASES]
+    words = low.encode(errors="replace").translate(_SPACES).split()
+    n = len(words) + 1
+    shape = raw.translate(_SHAPE)
+    shapes = [shape.count(each) / size for each in _SHAPES.values()]
+    found = [math.log(max(len(text), length) + 1), (len(raw) - len(text)) / size, *shapes]
+    found += [text.count(mark) for mark in _MARKS]
+    found += [low.count(phrase) for phrase in _PHRASES]
     question = _options(text, found)
     _question(question, found)
-    _words(low.encode(errors="replace").translate(_SPACES).split(), found)
+    sentences = shape.count(b". ") + 1
+    names = (shape.count(b" A") - shape.count(b". A")) / n
+    letters = size - shape.count(b" ")
+    found += (math.log(n), letters / n, len(set(words)) / n, names, n / sentences)
     return found
 
 
@@ -130,19 +134,11 @@ def _question(question: str, found: list[float]) -> None:
     """Add how the question is put: its first word, and how its last sentence begins and ends."""
     tail = question[-_TAIL_LINE:].rstrip()
     end = tail[-1:]
-    found.append(("?.:_".find(end) + 1) if end else 0)
+    found += ("?.:_".find(end) + 1 if end else 0, end == "?")
     first = question[:40].lower().encode(errors="replace").translate(_SPACES).split()
     found.append(_ASKS.get(first[0], -1) if first else -2)
     body = tail[:-1]
     last = body[max(body.rfind(". "), body.rfind("\n"), body.rfind("? ")) + 1 :]
     words = last.lower().encode(errors="replace").translate(_SPACES).split()
-    asks = [index for word in words if (index := _ASKS.get(word, 99)) < 9]  # noqa: PLR2004  the question words
+    asks = [index for word in words if (index := _ASKS.get(word, 99)) <= _QUESTION_WORDS]
     found += (asks[0] if asks else -1, len(last))
-
-
-def _words(words: list[bytes], found: list[float]) -> None:
-    """Add the number and length of words, and the share of each topic."""
-    n = len(words) + 1
-    found += (math.log(n), sum(map(len, words)) / n, len(set(words)) / n)
-    topics = Counter(filter(None, map(_TOPIC.get, words)))
-    found += [topics[index] / n for index in range(1, len(_TOPICS) + 1)]

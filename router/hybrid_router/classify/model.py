@@ -1,7 +1,7 @@
-"""The embedded classifier's model: intents by words, P(local is good enough) by trees.
+"""The embedded classifier's model: intents by words, P(local is good enough) by form.
 
-A prompt's score is the sum of the trees' leaves, the log-odds that a small model answers the kind
-of question that the labels hold. Each intent turns it into a probability with a slope and an
+A prompt's score (`additive`) is the log-odds that a small model answers the kind of question that
+the labels hold. Each intent turns it into a probability with a slope and an
 offset of its own (Platt scaling): fitted where labels of that kind exist, set by what is published
 elsewhere (`training.priors`).
 """
@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from hybrid_router.classify import features, trees, words
+from hybrid_router.classify import features, words
+from hybrid_router.classify.additive import Additive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 INTENTS = (
     "text-to-sql", "json-extraction", "intent-routing", "code-writing", "debugging", "maths",
@@ -31,8 +33,9 @@ OPEN = "/open"
 """Ends the name of a scaling for questions without options to choose from."""
 LIKELY = 0.3
 """Probability from which an intent counts."""
-CONTEXT_WEIGHT = 0.6
-"""What the words of the system prompt, or of the turn before, count against those of a turn."""
+OWN_WEIGHT, CONTEXT_WEIGHT = 5, 3
+"""What the words of a turn count, against those of the system prompt or of the turn before."""
+_SCALE, _HALF = words.UNIT * OWN_WEIGHT, 1 << (words.LANE - 1)
 FILE = "model.json.gz"
 
 
@@ -57,9 +60,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """The model file."""
 
     features: tuple[str, ...]
-    with_options: list[trees.Tree]
+    with_options: Additive
     """For questions with options to choose from."""
-    open: list[trees.Tree]
+    open: Additive
     """For all others."""
     bias: list[float]
     """Of each intent, in the order of `INTENTS`."""
@@ -74,10 +77,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 class Reading(msgspec.Struct, frozen=True):
     """What the model sees in one text, before anything is decided."""
 
-    votes: tuple[float, ...]
-    """Log-odds of each intent, without the bias."""
+    votes: int
+    """For each intent, without the bias: lanes of `words.Lexicon`."""
     score: float
-    """Log-odds of the trees, before calibration."""
+    """Log-odds, before calibration."""
     options: bool
     """Whether there are options to choose from."""
     demands: float
@@ -102,11 +105,13 @@ class Model:
     ) -> None:
         if parameters.features != features.NAMES:
             raise ValueError("the model file was trained on other features; train it again")
-        self._with_options = trees.compiled(parameters.with_options)
-        self._open = trees.compiled(parameters.open)
+        self._with_options = parameters.with_options.score
+        self._open = parameters.open.score
         self._options = features.NAMES.index("options")
-        self._bias = parameters.bias
-        self._words = parameters.words
+        scaled = [round(bias * _SCALE) + _HALF for bias in parameters.bias]
+        self._bias = sum(bias << (words.LANE * lane) for lane, bias in enumerate(scaled))
+        self._lanes = struct.Struct(f"<{len(scaled)}I")
+        self._lexicon = words.Lexicon(parameters.words)
         self.curve = parameters.curve
         self.scales = dict(parameters.scales)
         for intent, (slope, offset) in (scales or {}).items():
@@ -117,24 +122,18 @@ class Model:
         found = features.surface(text, length)
         options = found[self._options] > 0
         score = (self._with_options if options else self._open)(found)
-        asked = 0.0 if options else demands(text)  # exam questions are labelled as they stand
-        return Reading(self.votes(text, length), score, options, asked)
+        said = words.said(text, length)
+        asked = 0.0 if options else demands(said)  # exam questions are labelled as they stand
+        return Reading(self._lexicon.votes(said), score, options, asked)
 
-    def votes(self, text: str, length: int = 0) -> tuple[float, ...]:
+    def votes(self, text: str) -> int:
         """Return how much the words of a text speak for each intent."""
-        votes = [0.0] * len(self._bias)
-        get = self._words.get
-        for token in words.tokens(text, length):
-            said = get(token)
-            if said is not None:
-                for index, weight in said:
-                    votes[index] += weight
-        return tuple([round(vote, 6) for vote in votes])  # equal, whatever the set's order
+        return self._lexicon.votes(words.said(text))
 
     def judge(
         self,
         turn: Reading,
-        system: tuple[float, ...] | None = None,
+        system: int = 0,
         before: Reading | None = None,
     ) -> Judgement:
         """Judge a turn.
@@ -144,12 +143,9 @@ class Model:
             system: the votes of the system prompt, which often holds the task.
             before: the turn before, for one too short to say what it is about.
         """
-        votes: Sequence[float] = turn.votes
-        score = turn.score
-        if system is not None:
-            votes = [v + CONTEXT_WEIGHT * s for v, s in zip(votes, system, strict=True)]
+        votes, score = OWN_WEIGHT * turn.votes + CONTEXT_WEIGHT * system, turn.score
         if before is not None:
-            votes = [v + CONTEXT_WEIGHT * s for v, s in zip(votes, before.votes, strict=True)]
+            votes += CONTEXT_WEIGHT * before.votes
             score = min(score, before.score)
         intent = self._intent(votes)
         scale = self.scales[intent]
@@ -158,11 +154,11 @@ class Model:
         z = scale.slope * score + scale.offset - turn.demands
         return Judgement(intent, score, sigmoid(z))
 
-    def _intent(self, votes: Sequence[float]) -> str:
+    def _intent(self, votes: int) -> str:
         """Return the likeliest intent, or `unknown`."""
-        total = [b + v for b, v in zip(self._bias, votes, strict=True)]
+        total = self._lanes.unpack((votes + self._bias).to_bytes(self._lanes.size, "little"))
         best = max(total)
-        if sum([math.exp(vote - best) for vote in total]) > 1.0 / LIKELY:
+        if sum([math.exp((vote - best) / _SCALE) for vote in total]) > 1.0 / LIKELY:
             return UNKNOWN
         return INTENTS[total.index(best)]
 
@@ -171,31 +167,32 @@ ASKED_WORDS = 300
 """An answer of that many words or more is a long one."""
 LONG_ANSWER = 1.5
 """Log-odds that a long answer costs. Judgement: no public labels hold long answers."""
-EXACTING = (
-    "step by step", "in detail", "nuance", "preserving", "wordplay", "idiom", "rhyme", "legal",
-    "prove ", "derive ", "trade-off", "tradeoff", "justify", "from scratch", "edge cases",
-    "compare and contrast",
+EXACTING = frozenset(
+    (
+        "nuance", "nuances", "preserving", "wordplay", "idiom", "idioms", "rhyme", "legal",
+        "prove", "derive", "tradeoff", "tradeoffs", "justify",
+    )
+)  # fmt: skip
+EXACTING_PHRASES = (
+    "step by step", "in detail", "trade-off", "from scratch", "edge cases", "compare and contrast",
 )  # fmt: skip
 EXACTING_EACH, EXACTING_MOST = 0.4, 3
 """Log-odds that each demand for care costs, and how many count. Judgement likewise."""
-_UNITS = (" word", "-word", " W\u00f6rter", " mots", " palabras", " parole", " s\u0142\u00f3w")
+_UNITS = frozenset(("word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w"))
 
 
-def demands(turn: str) -> float:
+def demands(said: words.Said) -> float:
     """Return the log-odds that explicit demands take off: a long answer, exacting work.
 
     Nothing in a prompt adds log-odds here, so a prompt cannot talk itself easy.
     """
-    text = words.instructions(turn)
     cost = 0.0
-    for unit in _UNITS:
-        at = text.find(unit)
-        if at > 0:
-            number = "".join([c for c in text[max(0, at - 6) : at] if c in "0123456789"])
-            if number and int(number) >= ASKED_WORDS:
-                cost = LONG_ANSWER
-    low = text.lower()
-    exacting = sum([mark in low for mark in EXACTING])
+    for unit in said.words & _UNITS:
+        at = said.low.find(unit)
+        number = "".join([c for c in said.low[max(0, at - 7) : at] if c in "0123456789"])
+        if number and int(number) >= ASKED_WORDS:
+            cost = LONG_ANSWER
+    exacting = len(said.words & EXACTING) + sum([p in said.low for p in EXACTING_PHRASES])
     return cost + EXACTING_EACH * min(exacting, EXACTING_MOST)
 
 

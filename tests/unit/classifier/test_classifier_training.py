@@ -47,14 +47,11 @@ def test_scores_out_of_fold_know_nothing_of_their_own_subject(
             self.subjects = {row.subject for row in rows}
             seen.append(self.subjects)
 
-        def scorer(self):
-            def score(prompt: str) -> float:
-                assert prompt.split(maxsplit=1)[0] not in self.subjects
-                return 0.0
+        def __call__(self, prompt: str) -> float:
+            assert prompt.split(maxsplit=1)[0] not in self.subjects
+            return 0.0
 
-            return score
-
-    monkeypatch.setattr(fit, "Forest", Spy)
+    monkeypatch.setattr(fit, "Scorer", Spy)
     rows = [label(f"s{n % 5}", f"s{n % 5} question {n}") for n in range(40)]
     assert len(fit.out_of_fold(rows, 3)) == 40
     assert len(seen) == 3
@@ -95,7 +92,7 @@ def test_the_other_measures_on_cases_that_can_be_counted() -> None:
 
 
 def test_tokens_are_bounded_whatever_the_length() -> None:
-    assert len(words.tokens("many different words " * 50_000)) < 400
+    assert len(words.said("many different words " * 50_000).tokens()) < 400
 
 
 def test_the_command_scores_a_file_line_by_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,15 @@ from hybrid_router.classify.prompt import Prompt
 from hybrid_router.table import Policy
 
 THRESHOLD = Policy().threshold
-GOLDEN = Path(__file__).parents[2] / "golden" / "router" / "prompts.tsv"
-PROMPTS = [line.split("\t") for line in GOLDEN.read_text().splitlines() if not line.startswith("#")]
+GOLDEN = Path(__file__).parents[2] / "golden" / "router"
+PROMPTS = [
+    line.split("\t")
+    for line in (GOLDEN / "prompts.tsv").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+CONVERSATIONS: list[dict[str, Any]] = tomllib.loads(
+    (GOLDEN / "conversations.toml").read_text(encoding="utf-8")
+)["conversation"]
 
 
 def user(text: object) -> dict[str, Any]:
@@ -34,12 +42,33 @@ def embedded() -> EmbeddedClassifier:
     return EmbeddedClassifier()
 
 
-@pytest.mark.parametrize(("side", "intent", "text"), PROMPTS, ids=[row[2][:60] for row in PROMPTS])
-def test_reviewed_prompts(embedded: EmbeddedClassifier, side: str, intent: str, text: str) -> None:
-    verdict = embedded.judge(Prompt.from_text(text))
+def check(embedded: EmbeddedClassifier, prompt: Prompt, side: str, intent: str) -> None:
+    verdict = embedded.judge(prompt)
     assert verdict.confidence is not None
     assert (verdict.confidence >= THRESHOLD) == side.startswith("local")
-    assert verdict.intent == intent
+    assert verdict.intent == intent.partition(" (")[0]  # a person's view is in brackets
+
+
+@pytest.mark.parametrize(("side", "intent", "text"), PROMPTS, ids=[row[2][:60] for row in PROMPTS])
+def test_reviewed_prompts(embedded: EmbeddedClassifier, side: str, intent: str, text: str) -> None:
+    check(embedded, Prompt.from_text(text), side, intent)
+
+
+@pytest.mark.parametrize("row", CONVERSATIONS, ids=[c["name"] for c in CONVERSATIONS])
+def test_reviewed_conversations(embedded: EmbeddedClassifier, row: dict[str, Any]) -> None:
+    messages = []
+    for role, *texts in row["messages"]:
+        parts = [{"type": "text", "text": text} for text in texts]
+        messages.append({"role": role, "content": parts if len(parts) > 1 else texts[0]})
+    check(embedded, Prompt.from_messages(messages), row["decided"], row["intent"])
+
+
+def test_the_reviewed_set_is_large_and_mostly_decided_as_a_person_would() -> None:
+    made = [row[0] for row in PROMPTS] + [c["decided"] for c in CONVERSATIONS]
+    assert len(made) >= 200
+    assert len(CONVERSATIONS) >= 40
+    assert "local*" not in made  # sent to the local model against a person's judgement
+    assert sum(side == "api*" for side in made) <= 0.1 * len(made)
 
 
 async def test_nothing_to_judge_is_an_error_and_not_a_guess(embedded: EmbeddedClassifier) -> None:

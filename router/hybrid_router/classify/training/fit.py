@@ -1,23 +1,26 @@
 """Training: labels and phrases in, a model file out, the same bytes every time.
 
-Needs the extra `train` (scikit-learn). Trees are boosted on surface features; whole subjects are
+Needs the extra `train` (scikit-learn). The score is fitted on surface features; whole subjects are
 left out in turn, and the scores of the questions left out are what calibration and the quality
-curve are made of. Nothing is fitted on a score of a question that its own trees were grown on.
+curve are made of. Nothing is calibrated on a question that its own score was fitted on.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
+from functools import cache
+from itertools import combinations
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from hybrid_router.classify import features, trees, words
+from hybrid_router.classify import features, words
+from hybrid_router.classify.additive import PAIRED, Additive
 from hybrid_router.classify.cut import for_quality
 from hybrid_router.classify.model import (
     INTENTS,
@@ -37,8 +40,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 FOLDS = 8
-TREES = 150
 SEED = 0
+_STEPS = 32
+"""Of a feature's table, at most."""
+_MOST = 2.5
+"""The largest normal score."""
+_FREEDOM_OF_FORM = 0.003
+"""Inverse strength of the penalty on the weights of features."""
+_OPTIONS = features.NAMES.index("options")
 _SUBJECT_INTENTS = {
     "gsm8k": "maths", "abstract_algebra": "maths", "elementary_mathematics": "maths",
     "high_school_statistics": "maths", "formal_logic": "reasoning", "professional_law": "reasoning",
@@ -47,6 +56,10 @@ _SUBJECT_INTENTS = {
     "world_religions": "factual-question", "high_school_biology": "factual-question",
 }  # fmt: skip
 """Subjects whose intent is beyond doubt: their questions teach the intents, too."""
+_GRAMMAR = frozenset(
+    ("the", "of", "to", "in", "a", "is", "and", "that", "for", "on", "as", "by", "with", "an", "be")
+)
+"""Words that every text has: they tell no intent."""
 _PER_SUBJECT = 25
 _FREEDOM = 4.0
 """Inverse strength of the penalty on the words' weights."""
@@ -62,59 +75,63 @@ def question_only(prompt: str) -> str | None:
     return prompt[:at] if at > 0 else None
 
 
-class Forest:
-    """Trees for questions with options, and for those without."""
+@cache
+def _found(text: str) -> tuple[float, ...]:
+    """Read a text once: every fit out of fold asks for nearly all of them."""
+    return tuple(features.surface(text))
+
+
+class Scorer:
+    """The score of questions with options, and of those without, fitted on all rows."""
 
     def __init__(self, rows: Sequence[Label]) -> None:
         right = np.array([row.small for row in rows])
-        whole = np.array([features.surface(row.prompt) for row in rows])
-        self.with_options = _boosted(whole, right)
-        bare = [question_only(row.prompt) or row.prompt for row in rows]
-        self.open = _boosted(np.array([features.surface(text) for text in bare]), right)
+        self.with_options = additive([row.prompt for row in rows], right)
+        self.open = additive([question_only(row.prompt) or row.prompt for row in rows], right)
 
-    def scorer(self) -> Callable[[str], float]:
-        """Return the function from a prompt to its score."""
-        with_options, bare = trees.compiled(self.with_options), trees.compiled(self.open)
-        at = features.NAMES.index("options")
-
-        def score(prompt: str) -> float:
-            found = features.surface(prompt)
-            return (with_options if found[at] else bare)(found)
-
-        return score
+    def __call__(self, prompt: str) -> float:
+        """Return the score of a prompt."""
+        found = _found(prompt)
+        return (self.with_options if found[_OPTIONS] else self.open).score(found)
 
 
-def _boosted(rows: Any, right: Any) -> list[trees.Tree]:  # noqa: ANN401  arrays
-    booster = GradientBoostingClassifier(
-        n_estimators=TREES,
-        learning_rate=0.05,
-        max_depth=3,
-        min_samples_leaf=min(200, max(1, len(rows) // 20)),
-        max_features=0.2,
-        subsample=0.7,
-        random_state=SEED,
-    )
-    booster.fit(rows, right)
-    share = float(right.mean())
-    base = math.log(share / (1 - share))
-    grown = [_tree(each.tree_, 0, booster.learning_rate) for each in booster.estimators_[:, 0]]
-    return [round(base, 5), *grown]
+def additive(texts: Sequence[str], right: Any) -> Additive:  # noqa: ANN401  an array
+    """Fit the additive score: tables of normal scores, then one regression with a penalty."""
+    found = np.array([_found(text) for text in texts])
+    edges, steps = zip(*map(_steps, found.T), strict=True)
+    blank = Additive(0.0, list(edges), list(steps), [], [])
+    normal = np.array([blank.normal(row) for row in found.tolist()])
+    paired = normal[:, [features.NAMES.index(name) for name in PAIRED]]
+    columns = range(len(PAIRED))
+    products = [paired[:, a] * paired[:, b] for a, b in combinations(columns, 2)]
+    table = np.column_stack([normal, *products])
+    spread = table.std(axis=0) + 1e-9
+    fitted = LogisticRegression(C=_FREEDOM_OF_FORM, max_iter=300, tol=1e-5)
+    fitted.fit(table / spread, right)
+    weights = [round(float(w), 4) for w in fitted.coef_[0] / spread]
+    bias, n = round(float(fitted.intercept_[0]), 4), len(features.NAMES)
+    return Additive(bias, list(edges), list(steps), weights[:n], weights[n:])
 
 
-def _tree(tree: Any, node: int, rate: float) -> trees.Tree:  # noqa: ANN401  scikit-learn's
-    left, right = int(tree.children_left[node]), int(tree.children_right[node])
-    if left < 0:
-        return round(float(tree.value[node][0][0]) * rate, 5)
-    threshold = round(float(tree.threshold[node]), 6)
-    return [int(tree.feature[node]), threshold, _tree(tree, left, rate), _tree(tree, right, rate)]
+def _steps(column: Any) -> tuple[list[float], list[float]]:  # noqa: ANN401  an array
+    """Return edges of steps of about equal size, and the normal score of each step."""
+    values, counts = np.unique(column.round(6), return_counts=True)
+    middle = (np.cumsum(counts) - counts / 2) / len(column)
+    bins = np.minimum((middle * _STEPS).astype(int), _STEPS - 1)
+    first = np.flatnonzero(np.diff(bins, prepend=-1))
+    weight = np.add.reduceat(counts, first)
+    rank = np.add.reduceat(middle * counts, first) / weight
+    score = [min(max(NormalDist().inv_cdf(float(r)), -_MOST), _MOST) for r in rank]
+    edges = [round(float((values[i - 1] + values[i]) / 2), 6) for i in first[1:]]
+    return edges, [round(each, 3) for each in score]
 
 
 def out_of_fold(rows: Sequence[Label], count: int = FOLDS) -> list[float]:
-    """Return a score for every row, by trees that never saw its subject."""
+    """Return a score for every row, by a fit that never saw its subject."""
     fold = folds([row.subject for row in rows], min(count, len({r.subject for r in rows})))
     scores = [0.0] * len(rows)
     for number in sorted(set(fold.values())):
-        score = Forest([row for row in rows if fold[row.subject] != number]).scorer()
+        score = Scorer([row for row in rows if fold[row.subject] != number])
         for i, row in enumerate(rows):
             if fold[row.subject] == number:
                 scores[i] = score(row.prompt)
@@ -150,7 +167,7 @@ def intents(
 
 def _telling(text: str) -> dict[str, float]:
     """Return the tokens of a text that may tell an intent: `the` and `of` are left out."""
-    return dict.fromkeys(sorted(words.tokens(text) - features.GRAMMAR), 1.0)
+    return dict.fromkeys(sorted(words.said(text).tokens() - _GRAMMAR), 1.0)
 
 
 def platt(scores: Sequence[float], right: Sequence[bool]) -> Scale:
@@ -219,19 +236,19 @@ def train(
         count: into how many parts the subjects are divided for scores out of fold.
         intents_fitted: what `intents` gave, to save fitting it again.
     """
-    said(f"scoring {len(rows)} questions by trees that never saw their subject")
+    said(f"scoring {len(rows)} questions by fits that never saw their subject")
     scores = out_of_fold(rows, count)
     said("fitting the intents")
     bias, weights = intents_fitted or intents(rows, held_out=True)
     asked = [named(bias, weights, row.prompt) for row in rows]
     asked = [intent if intent in LABELLED else UNKNOWN for intent in asked]
-    said("growing the trees")
-    forest = Forest(rows)
-    scales = calibrated(rows, scores, asked) | _prior_scales(forest.scorer())
+    said("fitting the score")
+    scorer = Scorer(rows)
+    scales = calibrated(rows, scores, asked) | _prior_scales(scorer)
     parameters = Parameters(
         features=features.NAMES,
-        with_options=forest.with_options,
-        open=forest.open,
+        with_options=scorer.with_options,
+        open=scorer.open,
         bias=bias,
         words=weights,
         scales=scales,
@@ -243,7 +260,7 @@ def train(
 def named(bias: list[float], weights: dict[str, list[tuple[int, float]]], text: str) -> str:
     """Return the likeliest intent of a text by freshly fitted weights."""
     votes = bias.copy()
-    for token in words.tokens(text):
+    for token in words.said(text).tokens():
         for index, weight in weights.get(token, ()):
             votes[index] += weight
     return INTENTS[votes.index(max(votes))]

@@ -16,7 +16,7 @@ class Prior:
 
     probability: float
     slope: float
-    """How much of the trees' score carries over from exam questions to this kind of task."""
+    """How much of the score carries over from exam questions to this kind of task."""
     source: str
 
 
@@ -30,7 +30,7 @@ PRIORS = {
     "translation": Prior(0.87, 0.2, "judgement"),
     "creative-writing": Prior(0.55, 0.2, "judgement"),
     "chat": Prior(0.95, 0.1, "judgement"),
-    "factual-question/open": Prior(0.86, 0.6, "judgement: people ask simpler than exams do"),
+    "factual-question/open": Prior(0.88, 0.4, "judgement: people ask simpler than exams do"),
 }
 LABELLED = ("maths", "reasoning", "factual-question")
 """Intents that the labels hold: their scaling is fitted."""
