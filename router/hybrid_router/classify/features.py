@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-HEAD, TAIL = 600, 250
+HEAD, TAIL = 450, 200
 """Characters of a turn that are read."""
 
 _MARKS = ("?", "$", "(", '"', ":", ",")
@@ -55,6 +55,9 @@ _SHAPES = {
     "after-stop": b". A", "acronyms": b"AA", "numbers": b" 0", "decimals": b"0.0",
     "years": b" 0000", "hyphens": b"a-a", "sentences": b". ", "variables": b" a ",
 }  # fmt: skip
+_CAPITALS, _AFTER_STOP, _SENTENCES = map(
+    list(_SHAPES).index, ("capitals", "after-stop", "sentences")
+)
 _SPACES = bytes(
     i if chr(i).isalpha() or i >= 0x80 or i == ord("'") else ord(" ")  # noqa: PLR2004
     for i in range(256)
@@ -86,16 +89,17 @@ def surface(text: str, length: int = 0) -> list[float]:
     words = low.encode(errors="replace").translate(_SPACES).split()
     n = len(words) + 1
     shape = raw.translate(_SHAPE)
-    shapes = [shape.count(each) / size for each in _SHAPES.values()]
-    found = [math.log(max(len(text), length) + 1), (len(raw) - len(text)) / size, *shapes]
+    counts = [shape.count(each) for each in _SHAPES.values()]
+    found = [math.log(max(len(text), length) + 1), (len(raw) - len(text)) / size]
+    found += [count / size for count in counts]
     found += [text.count(mark) for mark in _MARKS]
     found += [low.count(phrase) for phrase in _PHRASES]
     question = _options(text, found)
     _question(question, found)
-    sentences = shape.count(b". ") + 1
-    names = (shape.count(b" A") - shape.count(b". A")) / n
+    names = counts[_CAPITALS] - counts[_AFTER_STOP]
     letters = size - shape.count(b" ")
-    found += (math.log(n), letters / n, len(set(words)) / n, names, n / sentences)
+    found += (math.log(n), letters / n, len(set(words)) / n, names / n)
+    found.append(n / (counts[_SENTENCES] + 1))
     return found
 
 

@@ -7,9 +7,10 @@ pairs. Scripts that write without spaces count by pairs of characters.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise, repeat
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,8 +40,7 @@ def instructions(turn: str) -> str:
     return f"{turn[:HEAD]}\n{turn[-TAIL:]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """The words of a turn, as they count."""
 
     low: str
