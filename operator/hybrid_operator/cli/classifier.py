@@ -31,8 +31,8 @@ def score(file: IO[str]) -> None:
     """Judge the prompts in FILE (- reads standard input).
 
     FILE holds one JSON object a line: {"prompt": "..."} or {"messages": [...]}. The answer is one
-    object a line: {"p_local": P(the local model is good enough), "intent": "..."}. Texts without
-    anything to judge get p_local null.
+    object a line: {"p_local": P(the local model is good enough), "intent": "..."}. An empty text or
+    white space alone gets p_local null: the router sends such a request to the API.
     """
     judge = EmbeddedClassifier().judge
     for number, line in enumerate(file, start=1):

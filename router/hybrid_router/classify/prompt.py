@@ -48,7 +48,8 @@ class Prompt:
 
     @classmethod
     def from_text(cls, text: str) -> Prompt:
-        """Judge a bare prompt."""
+        """Judge a bare prompt. White space alone is nothing to judge, as in a chat."""
+        text = text.strip()
         return cls(turn=clip(text, TURN_HEAD, TURN_TAIL), length=len(text))
 
     @classmethod

@@ -1,7 +1,8 @@
 """What of a prompt tells its intent: the words where people put instructions, and a few marks.
 
 Words count whole, by their first letters (which stands in for a stemmer in every language), and in
-pairs. Scripts that write without spaces count by pairs of characters.
+pairs. Scripts that write without spaces, or with particles at the words as Korean does, count by
+pairs of characters.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ UNIT, LANE = 100, 32
 
 _SEPARATORS = {i: " " for i in range(128) if not chr(i).isalpha()}
 _WORD = re.compile(r"[^\W\d_]+")
-_SPACELESS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+_SPACELESS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _CODE = (
     "```", ";\n", "{\n", "()", "def ", "=>", "==", "return ", "#include", "import os", "const ",
 )  # fmt: skip

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
 from hybrid_operator.cli.main import cli
-from hybrid_router.classify import words
+from hybrid_router.classify import features, words
 from hybrid_router.classify.model import INTENTS
 from hybrid_router.classify.training import evaluate, examples, fit, labels, measures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def label(subject: str, prompt: str) -> labels.Label:
@@ -101,14 +105,15 @@ def test_the_command_scores_a_file_line_by_line() -> None:
         {"prompt": "Translate 'good morning' to French"},
         {"messages": [{"role": "user", "content": poem}]},
         {"prompt": ""},
+        {"prompt": " \n "},
     ]  # fmt: skip
     text = "\n".join(json.dumps(row) for row in rows)
     result = CliRunner().invoke(cli, ["classifier", "score", "-"], input=text)
     assert result.exit_code == 0, result.output
-    first, second, empty = map(json.loads, result.output.splitlines())
+    first, second, empty, blank = map(json.loads, result.output.splitlines())
     assert (first["intent"], second["intent"]) == ("translation", "creative-writing")
     assert first["p_local"] > second["p_local"]
-    assert empty == {"p_local": None, "intent": "unknown"}
+    assert empty == blank == {"p_local": None, "intent": "unknown"}
 
 
 def test_a_line_that_cannot_be_scored_is_named() -> None:
@@ -117,3 +122,35 @@ def test_a_line_that_cannot_be_scored_is_named() -> None:
     )
     assert result.exit_code == 2
     assert "line 2" in result.output
+
+
+def test_an_interval_draws_whole_subjects_and_holds_the_measure() -> None:
+    rows = [label(f"s{n % 9}", f"question {n}") for n in range(90)]
+    drawn: list[int] = []
+
+    def measure(at: Sequence[int]) -> float:
+        drawn.append(len(at))
+        return sum(i % 9 for i in at) / len(at)
+
+    low, high = evaluate.interval(measure, rows)
+    assert low < 4.0 < high
+    assert set(drawn) == {90}  # nine subjects of ten questions each, however they are drawn
+    assert evaluate.interval(measure, rows) == (low, high)
+
+
+def test_the_score_is_read_from_steps_and_bounded_beyond_them() -> None:
+    rows = [f"{'word ' * (n % 40)}{n}?" for n in range(400)]
+    fitted = fit.additive(rows, [n % 40 < 20 for n in range(400)])
+    short, long = (fitted.score(features.surface("word " * n)) for n in (3, 36))
+    assert short > long
+    endless = features.surface("word " * 100, 10**9)
+    assert max(map(abs, fitted.normal(endless))) <= 2.5
+
+
+def test_words_count_in_any_order_and_as_often_as_once() -> None:
+    lexicon = words.Lexicon(
+        {"a": [(0, 1.25), (11, -3.0)], "abcde*": [(0, -0.5)], "b a": [(3, 2.0)]}
+    )
+    once, twice = (lexicon.votes(words.said(text)) for text in ("a abcdefg", "abcdefg a a"))
+    assert once == twice == 75 - (300 << 11 * words.LANE)
+    assert lexicon.votes(words.said("b a")) - lexicon.votes(words.said("a b")) == 200 << 96
