@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 HEAD, TAIL = 450, 200
-"""Characters of a turn that are read."""
+"""Characters of a turn that are read; options are looked for in all of what is given."""
 
 _MARKS = ("?", "$", "(", '"', ":", ",")
 _MARK_NAMES = ("question", "dollar", "bracket", "quote", "colon", "comma")
@@ -80,6 +80,7 @@ def surface(text: str, length: int = 0) -> list[float]:
         text: the turn, or its head and tail.
         length: characters of the whole turn, if `text` is only a part of it.
     """
+    whole = text
     if len(text) > HEAD + TAIL:
         length = length or len(text)
         text = f"{text[:HEAD]}\n{text[-TAIL:]}"
@@ -94,7 +95,7 @@ def surface(text: str, length: int = 0) -> list[float]:
     found += [count / size for count in counts]
     found += [text.count(mark) for mark in _MARKS]
     found += [low.count(phrase) for phrase in _PHRASES]
-    question = _options(text, found)
+    question = _options(whole, found)
     _question(question, found)
     names = counts[_CAPITALS] - counts[_AFTER_STOP]
     letters = size - shape.count(b" ")
