@@ -98,7 +98,7 @@ def run(
     examples = [_example(r, "feedback") for r in feedback] + [_example(r, "judge") for r in both]
     decisions = [Decision(str(r.number), r.intent, r.score, r.score >= cut) for r in seen]
     log = Log("embedded", "m", decisions, examples, [float(r.large) for r in both])
-    fitted = fitting.fit(log, None, 0.85, QUALITY, "")
+    fitted = fitting.fit(log, None, 0.85, QUALITY, "", curve)
     taken = fitted.better and len(examples) >= fitting.LEAST_OUTCOMES
     if taken:
         curve = [Point(s.threshold, s.quality, s.local) for s in fitted.state.curve]

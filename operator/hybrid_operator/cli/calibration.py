@@ -15,6 +15,7 @@ from hybrid_operator.core.calibration import REJECT, manifest
 from hybrid_operator.kube.client import ConnectError, Kube, connect
 from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import CHILDREN, RESOURCE, Key
+from hybrid_router.classify.model import shipped
 from hybrid_router.outcomes import fit as fitting
 from hybrid_router.outcomes import log as logs
 from hybrid_router.table import encode_calibration
@@ -79,7 +80,8 @@ def fit(
         )
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     click.echo(_gathered(log))
-    fitted = fitting.fit(log, known, threshold, quality, now)
+    curve = shipped().curve if log.classifier == "embedded" else ()
+    fitted = fitting.fit(log, known, threshold, quality, now, curve)
     click.echo(_page(fitted, log, threshold, quality))
     _judge(fitted)
     if output is None:

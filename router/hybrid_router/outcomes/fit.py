@@ -19,6 +19,7 @@ from hybrid_router.table import BINS, EVERY, Calibration, HeldOut, Map, Step
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hybrid_router.classify.model import Point
     from hybrid_router.outcomes.log import Example, Log
 
 PRIOR = 100.0
@@ -152,7 +153,12 @@ class Fitted:
 
 
 def fit(
-    log: Log, before: Calibration | None, threshold: float, quality: float, created: str
+    log: Log,
+    before: Calibration | None,
+    threshold: float,
+    quality: float,
+    created: str,
+    shipped: Sequence[Point] = (),
 ) -> Fitted:
     """Fit a state.
 
@@ -162,6 +168,7 @@ def fit(
         threshold: confidence from which a request is local, for the figures.
         quality: share of the API's quality, likewise.
         created: when, in RFC 3339.
+        shipped: the classifier's own curve, by which quality goes while the API is not judged.
     """
     was = before.maps if before is not None else {}
     maps = fit_maps(log.examples)
@@ -180,14 +187,14 @@ def fit(
         created=created,
         served=log.served,
         reference=tuple(scores),
-        curve=_curve(after, good) if len(after) >= LEAST_DECISIONS else (),
+        curve=_curve_of(log, after, good, shipped),
     )
     lowest = min((e.score for e in log.examples), default=1.0)
     return Fitted(
         state,
         _rows(held),
         (_share(earlier, threshold), _share(after, threshold)),
-        (_kept(earlier, after, good, quality), _kept(after, after, good, quality)),
+        _at_quality(log, (earlier, after), state, quality),
         good,
         (lowest, sum(d.score < lowest for d in log.decisions) / max(len(log.decisions), 1)),
     )
@@ -276,6 +283,21 @@ def _share(confidences: Sequence[float], threshold: float) -> float:
     return sum(p >= threshold for p in confidences) / max(len(confidences), 1)
 
 
+def _at_quality(
+    log: Log,
+    confidences: tuple[Sequence[float], Sequence[float]],
+    state: Calibration,
+    quality: float,
+) -> tuple[float, float]:
+    """Return the share that keeps a quality before and after; the same while nobody knows it."""
+    earlier, after = confidences
+    if len(log.api) < LEAST_API and state.curve:
+        share = max((s.local for s in state.curve if s.quality >= quality), default=0.0)
+        return share, share
+    good = _api_good(log.api)
+    return _kept(earlier, after, good, quality), _kept(after, after, good, quality)
+
+
 def _kept(order: Sequence[float], truth: Sequence[float], api: float, quality: float) -> float:
     """Return the largest share, of the surest by `order` first, that keeps the quality."""
     surest = sorted(range(len(order)), key=lambda i: -order[i])
@@ -285,6 +307,27 @@ def _kept(order: Sequence[float], truth: Sequence[float], api: float, quality: f
         if len(order) * api + gained >= quality * len(order) * api:
             best = taken
     return best / max(len(order), 1)
+
+
+def _curve_of(
+    log: Log, after: Sequence[float], good: float, shipped: Sequence[Point]
+) -> tuple[Step, ...]:
+    """Return the state's curve: measured, or the shipped one on the new confidences' scale.
+
+    Of an API that nobody judged it is not known what a share of its quality is. Then each quality
+    keeps the local share that the shipped curve gives it, now of those that are surest.
+    """
+    if len(after) < LEAST_DECISIONS:
+        return ()
+    if len(log.api) >= LEAST_API or not shipped:
+        return _curve(after, good)
+    surest = sorted(after, reverse=True)
+    steps = []
+    for point in shipped:
+        taken = sum(d.score >= point.threshold for d in log.decisions)
+        cut = surest[taken - 1] if taken else 1.0
+        steps.append(_step(cut, point.quality, taken / len(surest)))
+    return tuple(steps)
 
 
 def _curve(confidences: Sequence[float], api: float) -> tuple[Step, ...]:

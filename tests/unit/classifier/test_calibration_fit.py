@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybrid_router.classify.model import Point
 from hybrid_router.core.calibration import corrected
 from hybrid_router.outcomes import fit as fitting
 from hybrid_router.outcomes.log import Example, Log, read
@@ -158,6 +159,16 @@ def test_the_curve_of_a_state_is_of_what_was_asked_here():
     assert (curve[0].local, curve[-1].local) == (0.0, 1.0)
     assert curve[-1].quality == pytest.approx(0.495, abs=0.01)  # the mean confidence
     assert fitted.local == pytest.approx((0.15, 0.15))
+
+
+def test_while_the_api_is_not_judged_a_quality_keeps_the_share_that_it_had():
+    decisions = read([decision(str(i), score=(i % 100) / 100) for i in range(1000)]).decisions
+    shipped = [Point(1.0, 1.0, 0.0), Point(0.7, 0.96, 0.3), Point(0.2, 0.8, 0.8)]
+    seen = said(0.9, 0.0, 200)
+    fitted = fitting.fit(log_of(seen, decisions), None, 0.85, 0.95, "", shipped)
+    assert [(s.quality, s.local) for s in fitted.state.curve] == [(1, 0), (0.96, 0.3), (0.8, 0.8)]
+    assert fitted.state.curve[1].threshold < 0.7
+    assert decode_calibration(encode_calibration(fitted.state)).curve == fitted.state.curve
 
 
 @given(st.lists(st.integers(0, 1000), min_size=20, max_size=20))
