@@ -356,16 +356,13 @@ def main() -> int:
     figures = Figures(options.resources, machine=_machine())
     try:
         asyncio.run(_main(options, figures))
-    finally:
-        _write(figures)
-    return 0
-
-
-def _write(figures: Figures) -> None:
-    """Keep what was measured, be it half."""
+    except KeyboardInterrupt:
+        _say("cut short: no figures are written, for those that are missing would stand as 0")
+        return 130
     (OUT / "operator.json").write_text(json.dumps(asdict(figures), indent=2) + "\n")
     (OUT / "operator.md").write_text(table(figures))
     sys.stdout.write(table(figures))
+    return 0
 
 
 if __name__ == "__main__":
