@@ -2,7 +2,7 @@
 
 Each feature becomes a normal score (van der Waerden: where it stands among the labelled questions)
 by a table of steps. So a value never seen counts as the largest or smallest one seen, nothing
-explodes, and the weights can be read. It carries over to unseen subjects better than boosted trees
+explodes, and the weights can be read. It carries over to unseen subjects as well as boosted trees
 (`docs/classifier.md`), and everything runs in C: no loop over features is written in Python.
 """
 
