@@ -32,6 +32,16 @@ ENTRYPOINT ["python3", "-m", "hybrid_operator"]
 FROM build AS build-router
 RUN image-install router hinf-router hybrid_router.__main__
 COPY router/hybrid_router /app/router/hybrid_router
+# The hot path, compiled (docs/decisions/0014): where build/compiled is filled, as tools/images does.
+# Without it, or where it is of another system, the sources run as they are, and a request costs more.
+COPY LICENSE build/compile[d] compiled/
+RUN if [ -d compiled/hybrid_router ]; then \
+      cp -r compiled/*.so compiled/hybrid_router /app/router/ && \
+      if ! PYTHONPATH=/app/router python3 -c "import hybrid_router.pipeline as p; assert p.__file__.endswith('.so')"; then \
+        echo "the compiled modules do not fit this image: it runs the sources" >&2 && \
+        find /app/router -name '*.so' -delete; \
+      fi \
+    fi
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app/router
 
 FROM ${BASE_IMAGE} AS router

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup test-unit test-integration test-e2e test-full test-vllm-args fuzz vllm-options check fmt generate lock clean planner-accuracy \
+.PHONY: help demo test setup test-unit test-compiled test-integration test-e2e test-full test-vllm-args fuzz vllm-options check fmt generate lock clean planner-accuracy \
 	cluster-up cluster-down images soak bench
 
 help: ## Show this manual
@@ -26,6 +26,9 @@ setup: ## Make .venv with hinf and hinf-router from locked dependencies (30 s, t
 
 test-unit: setup ## Run the tests that need no cluster (1 min)
 	@$(PYTHON) -m tools.test unit
+
+test-compiled: setup ## Compile the router's hot path as its image has it, and run the router's unit tests on that (5 min)
+	@$(PYTHON) -m tools.test compiled
 
 test-integration: setup ## Run the tests against a real API server (5 min, with the cluster up)
 	@$(PYTHON) -m tools.test integration

@@ -1,13 +1,14 @@
 """`make test`: every part of the test suite, and the cluster that two of them need.
 
-    python -m tools.test [unit] [integration] [e2e]        (without names: all)
+    python -m tools.test [unit] [compiled] [integration] [e2e]        (without names: all)
 
 The cluster is started in the background while the unit tests run. It is left up when it was up
 before, and taken down when this run started it; with CI set it is always taken down, except one
-that KUBECONFIG names, which is not ours. A part's `prepare` script runs before its tests. The last
-line adds up the parts, from their JUnit files in build/test: `N passed, N failed, N skipped`. Exits
-0 only if every part ran tests, none failed, and none was skipped for another reason than those in
-ALLOWED_SKIPS.
+that KUBECONFIG names, which is not ours. `compiled` runs the router's unit tests again, on the
+compiled modules that its image has (`tools/compile.py`). A part's `prepare` script runs before its
+tests. The last line adds up the parts, from their JUnit files in build/test: `N passed, N failed, N
+skipped`. Exits 0 only if every part ran tests, none failed, and none was skipped for another reason
+than those in ALLOWED_SKIPS.
 """
 
 import os
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from tools import compile as compiling
 from tools import repo
 from tools.cluster import Cluster
 from tools.junit import Tally, read_junit
@@ -25,6 +27,11 @@ from tools.processes import Clock, run
 
 BUILD = Path("build") / "test"
 CLUSTER_PARTS = ("integration", "e2e")
+COMPILED = tuple(
+    f"tests/unit/{name}"
+    for name in ("router_state", "router_wire", "surfaces", "datapolicy", "classifier")
+)
+"""What the part `compiled` runs."""
 NO_TESTS = ("cluster", "perf", "support")
 ALLOWED_SKIPS = ("needs a GPU",)
 """How the reason of a skip may begin; whatever else is missing is a failure with a sentence."""
@@ -34,6 +41,8 @@ def folders(part: str, tests: Path) -> list[str]:
     """Return the folders of a part: for `unit` all that no other part has, so none is forgotten."""
     if part in CLUSTER_PARTS:
         return [f"tests/{part}"]
+    if part == "compiled":
+        return list(COMPILED)
     others = {*CLUSTER_PARTS, *NO_TESTS}
     found = sorted(path.parent.relative_to(tests).parts[0] for path in tests.rglob("*/test_*.py"))
     return [f"tests/{name}" for name in dict.fromkeys(found) if name not in others]
@@ -42,6 +51,8 @@ def folders(part: str, tests: Path) -> list[str]:
 def pytest_command(part: str, paths: Sequence[str]) -> list[str]:
     """Return the command that runs a part and leaves its JUnit file."""
     command = [".venv/bin/pytest", "-q", "--durations=5", f"--junitxml={BUILD / part}.xml", *paths]
+    if part == "compiled":
+        return ["env", f"PYTHONPATH={compiling.OUT}", f"{compiling.EXPECTED}=1", *command]
     return ["tests/cluster/run", *command] if part in CLUSTER_PARTS else command
 
 
@@ -99,7 +110,7 @@ def _end(*_: object) -> NoReturn:
 
 def main(names: Sequence[str]) -> int:
     """Run the named parts, or all; print the sum last."""
-    known = ("unit", *CLUSTER_PARTS)
+    known = ("unit", "compiled", *CLUSTER_PARTS)
     unknown = sorted({*names} - {*known})
     if unknown:
         print(f"no part is called {', '.join(unknown)}; there are: {', '.join(known)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from hybrid_router.openai.body import (
     Fields,
@@ -99,6 +100,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     """Fields that this backend does not know."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Call:
     """One request.
 

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from hybrid_router.openai.answer import lenient_usage
 from hybrid_router.openai.errors import error_event
@@ -83,6 +84,7 @@ def generates(choices: list[dict[str, Any]]) -> bool:
     return False
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EventFilter:
     """A stream that passes event by event, held back up to the commit boundary.
 

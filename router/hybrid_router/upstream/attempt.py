@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.openai.answer import NotAnAnswerError
@@ -118,6 +119,7 @@ class Clocks(msgspec.Struct, frozen=True):
     """Moment by which it must be over."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Attempt:
     """What is common to streamed and whole answers: it collects, and it watches the clock."""
 
@@ -263,6 +265,7 @@ class Attempt:
         self._client.reply(ended.status, self._head_lines(), body)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Whole(Attempt):
     """An answer in one piece. Up to 4 MiB it is held, so that one cut off can be tried again."""
 

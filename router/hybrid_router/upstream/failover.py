@@ -20,7 +20,7 @@ from hybrid_router.upstream.attempt import Attempt, Clocks, Downstream, Ended, W
 from hybrid_router.upstream.budget import RetryBudget
 from hybrid_router.upstream.draft import drafting
 from hybrid_router.upstream.failures import NOT_TAKEN, Cause
-from hybrid_router.upstream.job import Job, Place
+from hybrid_router.upstream.job import Held, Job, Place
 from hybrid_router.upstream.outgoing import located, passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
@@ -240,27 +240,33 @@ class Failover:
         span = job.spans.attempt(call, *place) if job.spans is not None else None
         passed = passed_headers(job.headers, job.request_id, pool.backend, span)
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
-        tokens, before = job.tokens, job.accounted
-        replica.acquire(tokens)
-        reserved = pool.reserve(tokens, time.monotonic())
-        outcome, after = Outcome.CANCELLED, None
-        ended: Ended | None = None
         began = time.monotonic()
+        replica.acquire(job.tokens)
+        held = Held(job.tokens, job.accounted, pool.reserve(job.tokens, began), span)
         try:
             ended = job.last = await attempt.run(origin, request)
-            outcome, after = ended.outcome, ended.retry_after
-        finally:
-            replica.release(tokens, outcome, time.monotonic(), after)
-            self._metrics.attempt(
-                target.backend, outcome, (ended.status or None) if ended is not None else None
-            )
-            self._account(job, target, attempt, ended)
-            if reserved is not None:
-                reserved.settle(job.accounted - before, time.monotonic())
-            if span is not None:
-                span.end(ended)
+        except BaseException:
+            self._close(job, place, attempt, None, held)
+            raise
+        self._close(job, place, attempt, ended, held)
         self._ended(job, place, ended, time.monotonic() - began)
         return ended
+
+    def _close(
+        self, job: Job, place: Place, attempt: Attempt, ended: Ended | None, held: Held
+    ) -> None:
+        """Free what an attempt held and count it; without an end it was cancelled."""
+        outcome = Outcome.CANCELLED if ended is None else ended.outcome
+        after = None if ended is None else ended.retry_after
+        status = None if ended is None else ended.status or None
+        now, target = time.monotonic(), place.target
+        place.replica.release(held.tokens, outcome, now, after)
+        self._metrics.attempt(target.backend, outcome, status)
+        self._account(job, target, attempt, ended)
+        if held.reserved is not None:
+            held.reserved.settle(job.accounted - held.accounted, now)
+        if held.span is not None:
+            held.span.end(ended)
 
     def _ended(self, job: Job, place: Place, ended: Ended, seconds: float) -> None:
         """Take note of how an attempt went."""

@@ -17,7 +17,9 @@ from hybrid_router.upstream.attempt import Downstream, Ended
 from hybrid_router.upstream.draft import Draft
 
 if TYPE_CHECKING:
+    from hybrid_router.core.limits import Reservation
     from hybrid_router.discovery.registry import Pool, Replica
+    from hybrid_router.telemetry.tracing import AttemptSpan
 
 
 class Job(msgspec.Struct, eq=False):
@@ -123,3 +125,19 @@ class Place(NamedTuple):
     target: Target
     pool: Pool
     replica: Replica
+
+
+class Held(NamedTuple):
+    """What an attempt holds until it has ended.
+
+    Attributes:
+        tokens: outstanding at its replica.
+        accounted: tokens that were booked for the request before.
+        reserved: of the account's limits; None without limits.
+        span: where spans are recorded.
+    """
+
+    tokens: int
+    accounted: int
+    reserved: Reservation | None
+    span: AttemptSpan | None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.upstream.attempt import TAIL_SECONDS, Attempt, Ended
 from hybrid_router.upstream.failures import broken
@@ -18,6 +20,7 @@ _EVENTS = b"content-type: text/event-stream\r\n"
 _NO_CACHE = b"cache-control: no-cache\r\n"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Relay(Attempt):
     """Holds a stream back up to the commit boundary, then lets it through."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from hybrid_router.openai.continuation import Rest, cut_at_limit, last, left
 from hybrid_router.openai.shapes import Usage
@@ -31,6 +32,7 @@ ASK_SECONDS = 2.0
 _JSON = ((b"content-type", b"application/json"),)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Resumable(Relay):
     """A stream whose token ids are kept; when it breaks, the client is not told."""
 

@@ -70,6 +70,7 @@ def checkout(tmp_path, monkeypatch):
     script("tests/cluster/run", '[[ -f is-up ]] || exit 1; exec "$@"')
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # faster
     script(".venv/bin/pytest", f'exec {sys.executable} -m pytest -p no:cacheprovider "$@"')
+    monkeypatch.setattr(test_run, "COMPILED", ("tests/unit",))
     for part in ("unit", "integration", "e2e"):
         suite(part, PASSES)
     Path("calls").touch()
@@ -101,7 +102,7 @@ def run(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[int, str, list
 
 @pytest.mark.usefixtures("checkout")
 def test_all_parts_run_and_the_cluster_is_started_and_taken_down(capsys):
-    assert run(capsys) == (0, "3 passed, 0 failed, 0 skipped", ["up", "down"])
+    assert run(capsys) == (0, "4 passed, 0 failed, 0 skipped", ["up", "down"])
 
 
 @pytest.mark.usefixtures("checkout")
@@ -150,7 +151,7 @@ def test_a_cluster_that_does_not_start_fails_its_parts_and_shows_why(capsys):
     output = capsys.readouterr().out
     assert code == 1
     assert "no containerd" in output
-    assert output.endswith("1 passed, 2 failed, 0 skipped\n")
+    assert output.endswith("2 passed, 2 failed, 0 skipped\n")
 
 
 @pytest.mark.usefixtures("checkout")
@@ -191,7 +192,7 @@ def test_the_run_fails_when(capsys, source, summary):
 def test_a_part_without_a_folder_is_a_failure(capsys):
     Path("tests/e2e/test_e2e.py").unlink()
     Path("tests/e2e").rmdir()
-    assert run(capsys)[:2] == (1, "2 passed, 1 failed, 0 skipped")
+    assert run(capsys)[:2] == (1, "3 passed, 1 failed, 0 skipped")
 
 
 @pytest.mark.usefixtures("checkout")
@@ -202,7 +203,7 @@ def test_a_missing_gpu_is_a_reason_to_skip(capsys):
 
 def test_an_unknown_part_is_refused(capsys):
     assert test_run.main(["everything"]) == 2
-    assert "there are: unit, integration, e2e" in capsys.readouterr().out
+    assert "there are: unit, compiled, integration, e2e" in capsys.readouterr().out
 
 
 def test_an_interrupted_start_is_ended_and_the_cluster_taken_down(checkout):
