@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 MILLION = 1_000_000
 TOKENS = 1000
 """Of the request that is priced: short, for long prompts cost more with some models."""
+HOUR = 12
+"""Of the day, in UTC, that prices are asked for: no discount for the night holds then, no surcharge
+for busy hours."""
 _DATE = re.compile(r"\b(?:as of|checked) (20[0-9]{2}-[01][0-9]-[0-3][0-9])\b")
 
 
@@ -45,16 +49,25 @@ def newest_date() -> str:
     return max(str(each[1]) for each in _DATE.finditer(text))
 
 
+def priced_at() -> datetime:
+    """Return when prices hold: noon of the newest date, so that no answer depends on the clock."""
+    return datetime.fromisoformat(newest_date()).replace(hour=HOUR, tzinfo=UTC)
+
+
 def _prices(provider: str) -> Iterator[tuple[str, list[str]]]:
     usages = (
         Usage(input_tokens=TOKENS),
         Usage(output_tokens=TOKENS),
         Usage(input_tokens=TOKENS, cache_read_tokens=TOKENS),
     )
+    at = priced_at()
     found = next(each for each in providers if each.id == provider)
     for model in found.models:
         try:
-            costs = [calc_price(each, model.id, provider_id=provider) for each in usages]
+            costs = [
+                calc_price(each, model.id, provider_id=provider, genai_request_timestamp=at)
+                for each in usages
+            ]
         except LookupError:  # it has an entry, and no name that finds it
             continue
         per_million = [each.total_price * MILLION / TOKENS for each in costs]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from genai_prices import Usage, calc_price
 from genai_prices.data import providers
 
-from hybrid_operator.api.published import newest_date
+from hybrid_operator.api.published import newest_date, priced_at
 from hybrid_operator.cli.main import BadInputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def request_usd(
         input_tokens=input_tokens, cache_read_tokens=cached_tokens, output_tokens=output_tokens
     )
     try:
-        found = calc_price(usage, name, provider_id=provider or None)
+        found = calc_price(
+            usage, name, provider_id=provider or None, genai_request_timestamp=priced_at()
+        )
     except LookupError:
         names = sorted({each.id for group in providers for each in group.models})
         near = get_close_matches(name, names, n=3, cutoff=0.5)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import genai_prices
 import pytest
 
+from hybrid_operator.api import published
 from hybrid_operator.core import prices
+from hybrid_operator.core.engine import data
 from tests.support.resources import spec
 
 
@@ -65,3 +68,16 @@ def test_a_model_costs_what_is_stated_or_published(provider, expected):
 def test_published_prices_name_their_source_and_date():
     assert prices.source().startswith("genai-prices ")
     assert "last checked 20" in prices.source()
+
+
+def test_prices_depend_on_no_hour(monkeypatch):
+    asked = []
+
+    def calc_price(usage, model, **options):
+        asked.append(options.get("genai_request_timestamp"))
+        return genai_prices.calc_price(usage, model, **options)
+
+    monkeypatch.setattr(published, "calc_price", calc_price)
+    document = published.document()
+    assert set(asked) == {published.priced_at()}  # DeepSeek's API has other prices at some hours
+    assert document == data.text("api_prices.json")
