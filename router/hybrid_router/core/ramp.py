@@ -77,6 +77,7 @@ class Ramp:
 
     def came(self, replicas: Collection[Young], before: Collection[Young], now: float) -> None:
         """Note who is there now, and who was before."""
+        self._waiting = [each for each in self._waiting if each in replicas]
         if before:
             self._waiting.extend(each for each in replicas if each not in before)
         elif replicas and self._missed:

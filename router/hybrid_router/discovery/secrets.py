@@ -41,6 +41,7 @@ class Secrets:
         """Hold exactly these secrets from now on."""
         wanted = set(references)
         self._values = {ref: value for ref, value in self._values.items() if ref in wanted}
+        self._seen = {ref: seen for ref, seen in self._seen.items() if ref in wanted}
         for ref in wanted - self._values.keys():
             self._seen[ref] = signature(ref.file) if ref.file is not None else None
             self._values[ref] = self._read(ref)

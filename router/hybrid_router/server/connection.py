@@ -319,8 +319,9 @@ class Connection(asyncio.Protocol):
         if exchange is not None and not exchange.finished:
             exchange.finished = True
             self.server.ended(exchange)
-            if exchange.task is not None:
-                exchange.task.cancel()
+            task, exchange.task = exchange.task, None  # its traceback will know the exchange
+            if task is not None:
+                task.cancel()
 
 
 def _check_line_ends(data: bytes, start: int) -> None:

@@ -119,6 +119,10 @@ class Clocks(msgspec.Struct, frozen=True):
     """Moment by which it must be over."""
 
 
+_STALE = Ended(0)
+"""Nothing was asked: the kept connection was closed meanwhile."""
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Attempt:
     """What is common to streamed and whole answers: it collects, and it watches the clock."""
@@ -161,10 +165,10 @@ class Attempt:
         try:
             wire = origin.take()
             if wire is not None:
-                try:
-                    return await self._ask(wire, request)
-                except Stale:
-                    self._reset()  # once more, on a connection that cannot be stale
+                ended = await self._ask(wire, request)
+                if ended is not _STALE:
+                    return ended
+                self._reset()  # once more, on a connection that cannot be stale
             left = self._clocks.commit_by - time.monotonic()
             return await self._ask(
                 await origin.connect(max(0.001, min(self._clocks.connect, left))), request
@@ -218,8 +222,10 @@ class Attempt:
         self._settle(b"".join(self._parts))
 
     def failed(self, error: UpstreamError) -> None:  # noqa: D102  Sink
-        if not self._ended.done():
-            self._ended.set_exception(error)
+        # No exception: its traceback would hold the attempt, and the attempt it; so the request,
+        # with all of its body, would wait for the garbage collector.
+        stale = isinstance(error, Stale)
+        self._finish(_STALE if stale else Ended(self._status, failure=of_error(error)))
 
     def _overflow(self) -> None:
         """More came than is held."""

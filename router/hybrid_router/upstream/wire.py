@@ -25,6 +25,10 @@ HTTP_SWITCHING = 101
 _IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE = range(5)
 
 
+_NOBODYS = httptools.HttpResponseParser(object())
+"""Takes the place of a lost connection's parser."""
+
+
 class Headers:
     """Header fields in the order in which they came; names are lower-case bytes."""
 
@@ -140,6 +144,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102  asyncio.Protocol
         self.transport = None
+        self._parser = _NOBODYS  # its own knows this connection, which knows it
         self._lost(self)
         if self._sink is None:
             return

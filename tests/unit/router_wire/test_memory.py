@@ -7,25 +7,96 @@ import pytest
 
 from hybrid_router.answering import Answering
 from hybrid_router.openai.request import Call
+from hybrid_router.server.connection import Connection
 from hybrid_router.server.exchange import Exchange
+from hybrid_router.upstream.attempt import Attempt
 from hybrid_router.upstream.job import Job
-from tests.support.routers import backend, router, table
-from tests.support.upstreams import Upstream, answers, streams
+from hybrid_router.upstream.wire import Wire
+from tests.support.engines import Model, engine, pieces
+from tests.support.routers import HASTY, PATIENT, backend, request, router, table, until
+from tests.support.upstreams import (
+    Upstream,
+    answers,
+    begins,
+    closes,
+    delta,
+    half_a_chunk,
+    replies,
+    resets,
+    says,
+    silence,
+    streams,
+)
 
-OF_A_REQUEST = (Answering, Call, Exchange, Job)
+OF_A_REQUEST = (Answering, Attempt, Call, Exchange, Job)
+OF_A_CONNECTION = (Connection, Wire)
+MODEL = Model(pieces("Hello, world", 3))
+
+
+def left_of(types):
+    """Return what is there of these types; the collector has not run."""
+    return [type(o).__name__ for o in gc.get_objects() if isinstance(o, types)]
+
+
+@pytest.fixture
+def uncollected():
+    """Let nothing go but by reference counting."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_reference_counting_frees_all_of_an_answered_request(stream):
+async def test_reference_counting_frees_all_of_an_answered_request(stream, uncollected):
     behaviour = streams("Hel", "lo") if stream else answers()
     async with Upstream(behaviour) as up, router(table({"a": backend(up.url)})) as r:
-        gc.collect()
-        gc.disable()
-        try:
+        for _ in range(3):
+            assert (await r.chat(stream=stream)).status == 200
+        await asyncio.sleep(0.05)  # the last connection has still to be closed
+        assert left_of(OF_A_REQUEST) == []
+
+
+FAILS = {
+    "reset": resets,
+    "closed": closes,
+    "half an answer": half_a_chunk,
+    "silence": silence,
+    "garbage": says(b"garbage garbage garbage\r\n\r\n", close=True),
+    "more than was asked": says(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n{}{}"),
+    "500": replies(500),
+    "role and reset": begins(delta(role="assistant"), then=resets),
+    "broken after the first token": engine(MODEL, 700, "reset"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("behaviour", FAILS.values(), ids=FAILS)
+async def test_reference_counting_frees_all_of_a_request_that_failed(
+    behaviour, stream, uncollected
+):
+    async with Upstream(behaviour) as bad, Upstream(answers()) as good:
+        times = HASTY if behaviour is silence else PATIENT
+        tried = {
+            "bad": backend(bad.url, timeouts=times), "good": backend(good.url, timeouts=PATIENT)
+        }  # fmt: skip
+        async with router(table(tried)) as r:
             for _ in range(3):
-                assert (await r.chat(stream=stream)).status == 200
-            await asyncio.sleep(0.05)  # the last connection has still to be closed
-            left = [type(o).__name__ for o in gc.get_objects() if isinstance(o, OF_A_REQUEST)]
-        finally:
-            gc.enable()
-    assert left == []
+                await r.chat(stream=stream)
+            await asyncio.sleep(0.05)
+            assert left_of(OF_A_REQUEST) == []
+            await r.client.close()
+            assert left_of(OF_A_CONNECTION) == []
+
+
+async def test_reference_counting_frees_all_of_a_request_whose_client_left(uncollected):
+    async with Upstream(silence) as up, router(table({"a": backend(up.url)})) as r:
+        for number in range(3):
+            connection = await r.connect()
+            body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            await connection.send(request("POST", "/v1/chat/completions", body))
+            await until(lambda seen=number: len(up.received) > seen)
+            await connection.close()
+        await until(lambda: not r.registry.pool("a").in_flight)
+        await asyncio.sleep(0.05)
+        assert left_of((*OF_A_REQUEST, *OF_A_CONNECTION)) == []
