@@ -21,6 +21,7 @@ from hybrid_router.discovery.registry import Registry
 from hybrid_router.discovery.tables import TableFile, Tables
 from hybrid_router.endpoints.routes import Routes
 from hybrid_router.keys import KeyRing
+from hybrid_router.memory import trim
 from hybrid_router.pipeline import Pipeline
 from hybrid_router.server.server import Server
 from hybrid_router.table import RouteTable, TableError, content_hash, decode
@@ -231,6 +232,7 @@ class _Router:
 def _settle_memory() -> None:
     """Leave what is there for good out of garbage collection, and collect less often."""
     gc.collect()
+    trim()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS)
 

@@ -17,6 +17,7 @@ from hybrid_router.datapolicy import document
 from hybrid_router.datapolicy.findings import Finding, findings
 from hybrid_router.datapolicy.redaction import PLACEHOLDER, Vault, rebuilt, replaced
 from hybrid_router.datapolicy.restoring import Restoring, restored
+from hybrid_router.memory import trim
 from hybrid_router.table import TYPES, UNSCANNED
 
 if TYPE_CHECKING:
@@ -193,3 +194,5 @@ def build(policy: DataPolicy) -> Gate | Broken:
     except Exception as error:  # noqa: BLE001  whatever it is, nothing may leave
         _log.error("the data policy cannot be enforced, so nothing leaves: %s", error)
         return Broken(policy)
+    finally:
+        trim()
