@@ -24,7 +24,7 @@ from hybrid_router.upstream.job import Held, Job, Place
 from hybrid_router.upstream.outgoing import located, passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
-from hybrid_router.upstream.resume import Continuation, Resumable, find_boundary
+from hybrid_router.upstream.resume import Continuation, Resumable, elsewhere, find_boundary
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -299,13 +299,17 @@ class Failover:
         The deadline bounds the time to the first token, which has been. What bounds this is each
         attempt's first-byte timeout, their number, and `maxDuration`.
         """
-        target = place.target
+        target, failed = place.target, [place.replica.url]
+        until = self._clocks(job, place.pool.backend, place.pool.backend.timeouts.first_byte)
         complete = broken.settle(job.call, target)
         for _ in range(job.policy.attempts):
-            other = None if complete or not broken.tokens.resumable else self._elsewhere(job, place)
+            if complete or not broken.tokens.resumable:
+                break
+            other = await elsewhere(self._registry, target.backend, failed, until.commit_by)
             if other is None:
                 break
-            place = other
+            place = Place(target, *other)
+            failed.append(place.replica.url)
             job.attempts += 1
             model, tokens = target.model, broken.tokens
             if not await find_boundary(self._upstream, place.replica, model, tokens):
@@ -320,18 +324,6 @@ class Failover:
         if not complete:
             broken.abandon()
         self._metrics.resumed(target.backend, continued=complete)
-
-    def _elsewhere(self, job: Job, place: Place) -> Place | None:
-        """Return another replica of the same backend.
-
-        The retry budget has no say: the work is not repeated but goes on, and a node that is lost
-        breaks many streams at once.
-        """
-        pool = self._registry.pool(place.target.backend)
-        if pool.backend.trust != "internal":
-            return None
-        replica = self._pick(job, place.target, pool, {place.replica.url})
-        return Place(place.target, pool, replica) if replica is not None else None
 
     def _make(
         self, job: Job, backend: Backend, outgoing: Outgoing, client: Downstream, *, armed: bool

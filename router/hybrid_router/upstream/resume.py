@@ -6,6 +6,8 @@ filter that has brought the client its beginning: so it is the same stream in ev
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +20,9 @@ from hybrid_router.upstream.errors import UpstreamError
 from hybrid_router.upstream.relay import BROKEN_STREAM, Relay
 
 if TYPE_CHECKING:
-    from hybrid_router.discovery.registry import Replica
+    from collections.abc import Sequence
+
+    from hybrid_router.discovery.registry import Pool, Registry, Replica
     from hybrid_router.openai.form import Stream
     from hybrid_router.openai.request import Call
     from hybrid_router.table import Target
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 LONGEST_CHARACTER = 4
 """Tokens, at one byte each."""
 ASK_SECONDS = 2.0
+POLL_SECONDS = 0.05
+"""Between two looks for a replica that can continue a stream."""
 _JSON = ((b"content-type", b"application/json"),)
 
 
@@ -162,6 +168,40 @@ class Continuation(Relay):
     def relayed(self) -> int:
         """Chunks that came; about one token each."""
         return self._rest.events
+
+
+async def elsewhere(
+    registry: Registry, backend: str, failed: Sequence[str], until: float
+) -> tuple[Pool, Replica] | None:
+    """Return where a broken stream can go on: at another replica of the same backend.
+
+    It was let in when it began, and so waits in no queue for a place. The retry budget has no say
+    either: the work is not repeated but goes on, and a node that is lost breaks many streams at
+    once.
+
+    Args:
+        registry: the table in force, and the replicas.
+        backend: its name.
+        failed: URLs of replicas that broke the stream, the last one last. That one is not asked
+            again, the others after all that have not failed.
+        until: moment (seconds of the monotonic clock) up to which a replica is waited for.
+    """
+    while True:
+        pool, now = registry.pool(backend), time.monotonic()
+        if pool.backend.trust != "internal" or pool.secret_missing:
+            return None
+        usable = [r for r in pool.replicas if r.url != failed[-1] and r.breaker.allows(now)]
+        usable = [r for r in usable if r.url not in failed] or usable
+        if usable:
+            replica = usable[0]
+            for other in usable[1:]:
+                if other.outstanding < replica.outstanding:
+                    replica = other
+            replica.breaker.admit(now)
+            return pool, replica
+        if now >= until:
+            return None
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def find_boundary(

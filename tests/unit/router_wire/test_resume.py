@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybrid_router.core.breaker import Outcome
 from hybrid_router.openai.continuation import resumable
 from hybrid_router.openai.request import parse
 from hybrid_router.openai.sse import Filter
@@ -221,6 +223,74 @@ async def test_where_none_can_continue_the_stream_ends_in_an_error_event():
     assert events[-1]["error"]["code"] == "stream_broken"
     assert "[DONE]" not in events
     assert MODEL.text.startswith("".join(e["choices"][0]["delta"]["content"] for e in events[:-1]))
+
+
+async def test_replicas_that_have_not_failed_are_asked_before_those_that_have():
+    cut = whole_events(MODEL)[6]
+    behaviours = engine(MODEL, cut), engine(MODEL, 400), engine(MODEL, 400), engine(MODEL)
+    seen = []
+
+    def noted(name):
+        async def behave(talk):
+            seen.append(name)
+            await behaviours[len(seen) - 1](talk)
+
+        return behave
+
+    async with Upstream(noted("a")) as a, Upstream(noted("b")) as b, Upstream(noted("c")) as c:
+        async with router(replicas(a, b, c)) as r:
+            check(await r.chat(stream=True), usage=False)
+    assert len(set(seen[:3])) == 3
+    assert seen[3] != seen[2]
+
+
+@asynccontextmanager
+async def breaking(**fields):
+    """Serve by two replicas; yield how the one that has a stream breaks it, when told to."""
+    asked, broken = asyncio.Queue(), asyncio.Event()
+
+    async def behave(talk):
+        if talk.request.path.endswith("/completions") and "chat" not in talk.request.path:
+            await engine(MODEL)(talk)
+            return
+        await talk.send(SSE_HEAD)
+        data = b"".join(MODEL.stream(talk.request.path, talk.request.json()))
+        await talk.chunk(data[: whole_events(MODEL)[6]])
+        asked.put_nowait(talk.upstream)
+        await broken.wait()
+        talk.reset()
+
+    async with Upstream(behave) as a, Upstream(behave) as b:
+        document = replicas(a, b, **fields)
+        async with router(document) as r:
+            stream = asyncio.create_task(r.chat(stream=True))
+            has_it = await asyncio.wait_for(asked.get(), 10)
+            yield r, document, (has_it, b if has_it is a else a), broken, stream
+
+
+async def test_a_pod_that_left_the_endpoints_before_it_broke_its_stream_is_replaced():
+    async with breaking() as (r, document, (gone, stays), broken, stream):
+        local = document["backends"]["local"]
+        local["urls"], local["maxConcurrency"] = [stays.url], 1
+        other = r.registry.pool("local").replicas  # one place, and it is taken
+        r.registry.offer(json.dumps({"version": 1, "generation": 2, **document}).encode(), "file")
+        pool = r.registry.pool("local")
+        next(x for x in other if x.url == stays.url).acquire(1)
+        broken.set()
+        check(await stream, usage=False)
+        assert pool.places == 1
+        assert gone.url not in [x.url for x in pool.replicas]
+
+
+async def test_a_stream_waits_for_a_replica_that_rests():
+    policy = {"breakerFailures": 1}
+    async with breaking(policy=policy) as (r, _, (_, rests), broken, stream):
+        replica = next(x for x in r.registry.pool("local").replicas if x.url == rests.url)
+        replica.breaker.cooldown = 0.3
+        replica.breaker.record(Outcome.FAILED, time.monotonic())
+        assert not replica.breaker.allows(time.monotonic())
+        broken.set()
+        check(await stream, usage=False)
 
 
 NOT_ARMED = {
