@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
 from tests.perf.router.gateways import CACHE
+from tests.support.ending import in_order
 from tests.support.fuzzing import FACTOR
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,4 +124,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_order(main))

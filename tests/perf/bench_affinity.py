@@ -27,6 +27,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from tests.perf.router.gateways import VLLM_ROUTER, environment
+from tests.support.ending import in_order
 from tests.support.vllm import NAME, ROOT, Process, engines, free_port, hinf_router, start
 
 SHARERS = 4
@@ -225,4 +226,4 @@ def write(results: dict[str, list[dict[str, float]]], options: argparse.Namespac
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_order(main))

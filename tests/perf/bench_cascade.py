@@ -38,6 +38,7 @@ from hybrid_router.outcomes.fit import fit_map
 from hybrid_router.outcomes.log import Example
 from hybrid_router.table import EVERY, Map, Price
 from tests.cluster.vllm.half_known import Question, questions
+from tests.support.ending import in_order
 from tests.support.vllm import NAME, ROOT, engines, hinf_router
 
 OUT = ROOT / "build" / "bench"
@@ -390,4 +391,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_order(main))

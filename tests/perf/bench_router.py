@@ -24,6 +24,7 @@ from typing import Any
 from tests.perf.router import report
 from tests.perf.router.gateways import CACHE, GATEWAYS, ROOT
 from tests.perf.router.rows import ROWS, Plan
+from tests.support.ending import in_order
 
 OUT = ROOT / "build" / "bench"
 ROUNDS = 5
@@ -106,4 +107,4 @@ def _cpu() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_order(main))

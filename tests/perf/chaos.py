@@ -30,6 +30,7 @@ from typing import Any, Protocol
 
 import uvloop
 
+from tests.support.ending import in_order
 from tests.support.engines import Model, engine, pieces
 from tests.support.routers import Raw, Reply, Router, backend, request, router
 from tests.support.upstreams import (
@@ -312,4 +313,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_order(main))

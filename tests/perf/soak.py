@@ -33,6 +33,7 @@ from typing import Any
 import uvloop
 
 from tests.perf.chaos import Chaos, table, whole
+from tests.support.ending import in_order
 from tests.support.routers import Raw
 from tests.support.upstreams import Upstream
 from tests.support.vllm import ROOT, Process, hinf_router
@@ -271,4 +272,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_order(main))

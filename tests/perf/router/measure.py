@@ -141,7 +141,11 @@ def start_load(mode: str, port: int, bodies: Path, *amounts: object) -> subproce
 
 def finish_load(process: subprocess.Popen[str]) -> Sample:
     """Return what the load generator found."""
-    out, _ = process.communicate()
+    try:
+        out, _ = process.communicate()
+    except BaseException:
+        process.kill()
+        raise
     if process.returncode:
         raise RuntimeError("the load generator failed; what it said stands above")
     found: Sample = json.loads(out)

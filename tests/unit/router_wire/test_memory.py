@@ -38,17 +38,18 @@ def left_of(types):
     return [type(o).__name__ for o in gc.get_objects() if isinstance(o, types)]
 
 
-@pytest.fixture
-def uncollected():
-    """Let nothing go but by reference counting."""
-    gc.collect()
+@pytest.fixture(autouse=True)
+def _uncollected():
+    """Let nothing go but by reference counting, and see only what comes from now on."""
     gc.disable()
+    gc.freeze()
     yield
+    gc.unfreeze()
     gc.enable()
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_reference_counting_frees_all_of_an_answered_request(stream, uncollected):
+async def test_reference_counting_frees_all_of_an_answered_request(stream):
     behaviour = streams("Hel", "lo") if stream else answers()
     async with Upstream(behaviour) as up, router(table({"a": backend(up.url)})) as r:
         for _ in range(3):
@@ -72,9 +73,7 @@ FAILS = {
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("behaviour", FAILS.values(), ids=FAILS)
-async def test_reference_counting_frees_all_of_a_request_that_failed(
-    behaviour, stream, uncollected
-):
+async def test_reference_counting_frees_all_of_a_request_that_failed(behaviour, stream):
     async with Upstream(behaviour) as bad, Upstream(answers()) as good:
         times = HASTY if behaviour is silence else PATIENT
         tried = {
@@ -89,7 +88,7 @@ async def test_reference_counting_frees_all_of_a_request_that_failed(
             assert left_of(OF_A_CONNECTION) == []
 
 
-async def test_reference_counting_frees_all_of_a_request_whose_client_left(uncollected):
+async def test_reference_counting_frees_all_of_a_request_whose_client_left():
     async with Upstream(silence) as up, router(table({"a": backend(up.url)})) as r:
         for number in range(3):
             connection = await r.connect()

@@ -237,9 +237,13 @@ async def test_replicas_that_have_not_failed_are_asked_before_those_that_have():
 
         return behave
 
-    async with Upstream(noted("a")) as a, Upstream(noted("b")) as b, Upstream(noted("c")) as c:
-        async with router(replicas(a, b, c)) as r:
-            check(await r.chat(stream=True), usage=False)
+    async with (
+        Upstream(noted("a")) as a,
+        Upstream(noted("b")) as b,
+        Upstream(noted("c")) as c,
+        router(replicas(a, b, c)) as r,
+    ):
+        check(await r.chat(stream=True), usage=False)
     assert len(set(seen[:3])) == 3
     assert seen[3] != seen[2]
 
