@@ -171,6 +171,7 @@ class _Router:
         pipeline = Pipeline(
             self._registry, client, self._metrics, self._keys, classifier, access_log
         )
+        self._tables.prepare = pipeline.gates.prepare
         if self._tracing is not None:
             pipeline.tracer = Tracer(self._tracing, client, self._metrics)
         server = Server(Routes(pipeline), self._registry.table.limits)

@@ -87,9 +87,15 @@ class Pipeline:
         self.desk = Desk(keys, metrics, access_log, lambda: calibrating.digest)
         self._gates = Gates(metrics)
         registry.listen(self._gates.follow)
+        self._gates.follow(registry.table)
         self._admission = Admission(registry)
         self._failover = Failover(registry, client, metrics, Ticker(TICK_SECONDS))
         self._comparing = Comparing(self._failover, self._gates, self.desk, metrics, registry)
+
+    @property
+    def gates(self) -> Gates:
+        """What judges requests by the data policy."""
+        return self._gates
 
     async def close(self) -> None:
         """End what is under way for nobody."""

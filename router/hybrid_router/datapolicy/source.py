@@ -1,4 +1,8 @@
-"""The gate of the policy in force, and what it says of a request."""
+"""The gate of the policy in force, and what it says of a request.
+
+A gate is compiled off the loop and kept by what its policy says: a new table with the policy of the
+old one, or of the one before, needs no new gate.
+"""
 
 from __future__ import annotations
 
@@ -27,21 +31,34 @@ class Gates:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._policy: DataPolicy | None = None
-        self._building: asyncio.Task[Gate | Broken] | None = None
+        self._gates: list[tuple[DataPolicy, asyncio.Task[Gate | Broken]]] = []
+        """Of the policy in force and one other, the next or the last."""
 
     def follow(self, table: RouteTable) -> None:
-        """Begin to build the gate of another policy, off the loop; requests wait for it."""
+        """Judge by the policy of this table from now on."""
+        self._policy = table.policy.data
+        try:
+            self.prepare(table)
+        except RuntimeError:
+            return  # the loop does not turn yet: the first request builds it
+
+    def prepare(self, table: RouteTable) -> asyncio.Task[Gate | Broken] | None:
+        """Begin to build the gate of a table's policy; return None where it is there already.
+
+        Raises:
+            RuntimeError: there is no event loop.
+        """
         policy = table.policy.data
-        if policy == self._policy:
-            return
-        self._policy = policy
-        self._building = None
-        if policy is not None:
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                return  # the loop does not turn yet: the first request builds it
-            self._building = loop.create_task(asyncio.to_thread(build, policy))
+        if policy is None:
+            return None
+        building = self._begun(policy)
+        return None if building.done() else building
+
+    @property
+    def ready(self) -> bool:
+        """Whether no request has to wait for a gate."""
+        known = [gate for policy, gate in self._gates if policy == self._policy]
+        return self._policy is None or (bool(known) and known[0].done())
 
     async def judge(self, table: RouteTable, body: bytes) -> Clearance:
         """Return what may be done with a request.
@@ -52,7 +69,8 @@ class Gates:
         policy = table.policy.data
         if policy is None:
             return UNCONDITIONAL
-        gate = await self._gate(policy, table)
+        building = self._begun(policy)
+        gate = building.result() if building.done() else await asyncio.shield(building)
         try:
             if len(body) > OFF_LOOP_BYTES:
                 clearance = await asyncio.to_thread(gate.judge, body)
@@ -64,12 +82,13 @@ class Gates:
             self._metrics.data_class(name, action)
         return clearance
 
-    async def _gate(self, policy: DataPolicy, table: RouteTable) -> Gate | Broken:
-        if policy != self._policy:
-            self.follow(table)
-        if self._building is None:
-            self._building = asyncio.create_task(asyncio.to_thread(build, policy))
-        building = self._building
-        if building.done():
-            return building.result()
-        return await asyncio.shield(building)
+    def _begun(self, policy: DataPolicy) -> asyncio.Task[Gate | Broken]:
+        """Return the gate of a policy, which may still be under way."""
+        for known, gate in self._gates:
+            if known == policy:
+                return gate
+        loop = asyncio.get_running_loop()
+        building = loop.create_task(asyncio.to_thread(build, policy))
+        in_force = [each for each in self._gates if each[0] == self._policy]
+        self._gates = [(policy, building), *(in_force or self._gates)[:1]]
+        return building

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hybrid_router.telemetry.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
+    from hybrid_router.datapolicy.source import Gates
     from hybrid_router.discovery.registry import Registry
     from hybrid_router.server.exchange import Exchange
     from hybrid_router.telemetry.metrics import Metrics
@@ -18,9 +19,11 @@ _METRICS = f"content-type: {CONTENT_TYPE}\r\n".encode()
 class Health:
     """Whether the router lives, whether it may get requests, and what it counted."""
 
-    def __init__(self, registry: Registry, metrics: Metrics) -> None:
+    def __init__(self, registry: Registry, metrics: Metrics, gates: Gates) -> None:
         self._registry = registry
         self._metrics = metrics
+        self._gates = gates
+        self._gated = False  # a policy that comes later makes no router unready
         self.draining = False
 
     def live(self, exchange: Exchange) -> None:
@@ -28,12 +31,15 @@ class Health:
         exchange.reply(200, _TEXT, b"ok\n")
 
     def ready(self, exchange: Exchange) -> None:
-        """Say whether a table is in force, and that no end is near."""
+        """Say whether a table is in force with its data policy, and that no end is near."""
         if self.draining:
             exchange.reply(503, _TEXT, b"shutting down\n")
         elif not self._registry.ready:
             exchange.reply(503, _TEXT, b"no route table yet\n")
+        elif not self._gated and not self._gates.ready:
+            exchange.reply(503, _TEXT, b"the data policy is being compiled\n")
         else:
+            self._gated = True
             exchange.reply(200, _TEXT, b"ready\n")
 
     def metrics(self, exchange: Exchange) -> None:

@@ -37,7 +37,7 @@ class Routes:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._health = Health(pipeline.registry, pipeline.metrics)
+        self._health = Health(pipeline.registry, pipeline.metrics, pipeline.gates)
         inference = Inference(pipeline)
         models = Models(pipeline.registry)
         feedback = Feedback(pipeline.desk)

@@ -237,12 +237,8 @@ async def test_replicas_that_have_not_failed_are_asked_before_those_that_have():
 
         return behave
 
-    async with (
-        Upstream(noted("a")) as a,
-        Upstream(noted("b")) as b,
-        Upstream(noted("c")) as c,
-        router(replicas(a, b, c)) as r,
-    ):
+    a, b, c = (Upstream(noted(name)) for name in "abc")
+    async with a, b, c, router(replicas(a, b, c)) as r:
         check(await r.chat(stream=True), usage=False)
     assert len(set(seen[:3])) == 3
     assert seen[3] != seen[2]
@@ -251,7 +247,8 @@ async def test_replicas_that_have_not_failed_are_asked_before_those_that_have():
 @asynccontextmanager
 async def breaking(**fields):
     """Serve by two replicas; yield how the one that has a stream breaks it, when told to."""
-    asked, broken = asyncio.Queue(), asyncio.Event()
+    asked: asyncio.Queue[Upstream] = asyncio.Queue()
+    broken = asyncio.Event()
 
     async def behave(talk):
         if talk.request.path.endswith("/completions") and "chat" not in talk.request.path:
