@@ -83,7 +83,7 @@ class Failover:
             if ended is not None and ended.failure is None:
                 if ended.unfinished and isinstance(attempt, Resumable):
                     await self._continue(job, attempt, found)
-                elif ended.body and not 200 <= ended.status < 300:  # noqa: PLR2004  success
+                elif not 200 <= ended.status < 300:  # noqa: PLR2004  success
                     attempt.pass_on(ended)
                 return True
             if self._is_final(job, attempt):

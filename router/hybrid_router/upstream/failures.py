@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -102,10 +104,24 @@ def of_status(status: int, body: bytes, headers: Headers) -> Failure | None:
 
 
 def _retry_after(headers: Headers) -> float | None:
-    """Return `Retry-After` in seconds; dates are not used by LLM APIs and count as nothing."""
-    value = headers.get(b"retry-after")
+    """Return the seconds to wait: `retry-after-ms`, as OpenAI says it, or `Retry-After`."""
+    precise, usual = headers.get(b"retry-after-ms"), headers.get(b"retry-after")
     try:
-        seconds = float(value) if value is not None else None
+        if precise is not None:
+            seconds = float(precise) / 1000
+        elif usual is not None:
+            seconds = float(usual) if usual[:1].isdigit() else _until(usual.decode("latin-1"))
+        else:
+            return None
     except ValueError:
         return None
-    return seconds if seconds is not None and 0 <= seconds < 86_400 else None  # noqa: PLR2004  a day
+    return seconds if 0 <= seconds < 86_400 else None  # noqa: PLR2004  a day
+
+
+def _until(date: str) -> float:
+    """Return the seconds until a date of HTTP's (RFC 9110, 5.6.7); 0 if it has passed.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())

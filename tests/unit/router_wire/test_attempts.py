@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+import time
+from email.utils import formatdate
 
 import pytest
 
+from hybrid_router.upstream.failures import of_status
+from hybrid_router.upstream.wire import Headers
 from tests.support.routers import (
     HASTY,
     Says,
@@ -206,6 +210,26 @@ async def test_interim_replies_are_skipped():
         assert (await r.chat()).json()["object"] == "chat.completion"
         assert (await r.chat()).status == 200
     assert up.connections == 1
+
+
+NOW = 1_800_000_000.0
+WAITS = {
+    "seconds": ([(b"retry-after", b"7")], 7.0),
+    "milliseconds count more": ([(b"retry-after", b"9"), (b"retry-after-ms", b"1500")], 1.5),
+    "a date": ([(b"retry-after", formatdate(NOW + 30, usegmt=True).encode())], 30.0),
+    "a date that has passed": ([(b"retry-after", formatdate(NOW - 9, usegmt=True).encode())], 0.0),
+    "a day is too long": ([(b"retry-after", b"86400")], None),
+    "words": ([(b"retry-after", b"soon")], None),
+    "nothing": ([], None),
+}
+
+
+@pytest.mark.parametrize(("fields", "seconds"), WAITS.values(), ids=WAITS)
+def test_the_time_to_wait_is_read_in_every_form(fields, seconds, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    failure = of_status(429, b"", Headers(fields))
+    assert failure is not None
+    assert failure.retry_after == seconds
 
 
 async def test_retry_after_is_honoured_and_passed_on():

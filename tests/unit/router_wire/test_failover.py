@@ -348,6 +348,15 @@ async def test_a_clients_own_error_is_returned_as_it_is_and_tried_nowhere_else(s
     assert other.received == []
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["unstreamed", "streamed"])
+async def test_a_clients_own_error_without_a_word_is_an_answer_too(stream):
+    mute = says(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+    async with Upstream(mute) as up, Upstream() as other, router(two(up, other)) as r:
+        reply = await r.chat(stream=stream)
+    assert (reply.status, reply.body, reply.whole) == (400, b"", True)
+    assert other.received == []
+
+
 TOO_LONG = [
     pytest.param(
         {
