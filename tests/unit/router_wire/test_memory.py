@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import json
+from collections import Counter
 
 import pytest
 
@@ -99,3 +101,40 @@ async def test_reference_counting_frees_all_of_a_request_whose_client_left():
         await until(lambda: not r.registry.pool("a").in_flight)
         await asyncio.sleep(0.05)
         assert left_of((*OF_A_REQUEST, *OF_A_CONNECTION)) == []
+
+
+def ours():
+    """Return how many objects of the router's there are, by type."""
+    gc.collect()
+    kinds = (type(each) for each in gc.get_objects())
+    return Counter(f"{k.__module__}.{k.__name__}" for k in kinds if "hybrid_router" in k.__module__)
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["idle", "asked"])
+async def test_tables_that_follow_each_other_leave_nothing(asks):
+    gone = [f"http://127.0.0.1:{port}/v1" for port in range(1, 9)]
+    data = {"keepLocal": ["nut"], "words": {"nut": ["walnut"]}}
+
+    def following(number, url):
+        """Return another table, with other replicas and every other time one backend more."""
+        urls = [url, gone[number % 8], gone[number % 7]]
+        backends = {"a": backend(*urls, engine="vllm", timeouts=PATIENT)}
+        if number % 2:
+            backends["b"] = backend(gone[0], trust="external")
+        fields = {"version": 1, "generation": number, "policy": {"data": data}}
+        return json.dumps(fields | table(backends)).encode()
+
+    async with Upstream(answers()) as up, router(json.loads(following(1, up.url))) as r:
+        await r.chat("a")  # waits for the policy's gate
+        seen = []
+        for number in range(2, 122):
+            r.registry.offer(following(number, up.url), "watch")
+            if asks:
+                assert (await r.chat("a")).status == 200
+            if number in {81, 121}:
+                await asyncio.sleep(0.05)
+                seen.append(ours())
+        assert r.registry.table.generation == 121
+    for counted in seen:  # of the eleven addresses, closed when nobody has used them for a while
+        assert counted.pop("hybrid_router.upstream.pool.Origin", 0) <= 11
+    assert seen[1] - seen[0] == {}
