@@ -3,9 +3,10 @@
     TRACES="a.csv b.csv" python -m tests.perf.bench_autoscaler [--quick] [--step 5]
 
 Two tables. The fluid one has the traces as they are, at ten times the volume and stretched 24
-times, each at three prices of the API, against the exact optimum; beside it stands the best
+times, each at three prices of the API, against the exact optimum; beside it stand the best
 schedule that knows all but when a burst begins (`reactive`), below which nothing is that waits for
-work. The event one has the traces as they are, at ten and a hundred times the volume, and over
+work, and the best of our rules for each level (`best rules`), which no way of choosing among them
+is below. The event one has the traces as they are, at ten and a hundred times the volume, and over
 three days with a daily shape, at two prices, against the optimum's schedule replayed there and a
 lower bound.
 
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hybrid_operator.cli.simulate import document, run
-from hybrid_operator.simulate import events, fluid, trace
+from hybrid_operator.simulate import events, fluid, hindsight, trace
 from hybrid_operator.simulate.policies import POLICIES
 from tests.perf import autoscaler_plot
 
@@ -42,7 +43,8 @@ FLUID = ("as it is", "x10 volume", "stretched x24")
 EVENTS = ("as it is", "3 days, daily shape", "x10 volume", "x100 volume")
 QUICK = EVENTS[:2]
 VOLUMES = {"x10 volume": 10, "x100 volume": 100}
-BOUNDS = {"fluid": "reactive", "events": "lower bound"}
+BOUNDS = {"fluid": ("reactive", "best rules"), "events": ("lower bound",)}
+"""What hindsight could reach, beside the policies."""
 HEAVY = ("hybrid", "oracle", "hpa")
 """Policies that a hundred times the volume is replayed with, at the dear API: it takes minutes."""
 
@@ -91,32 +93,32 @@ def measure(cell: Cell) -> dict[str, dict[str, Any]]:
     setting = fluid.Setting(prices, step=cell.step, volume=VOLUMES.get(cell.variant, 1))
     rows = {name: document(run(found, setting, name, cell.model)) for name in cell.names}
     if cell.model == "fluid":
-        bound = fluid.reactive(fluid.load(found, setting))
+        load = fluid.load(found, setting)
+        bounds = [fluid.reactive(load), hindsight.best_rules(load)]
     else:
-        bound = events.lower_bound(found, replace(setting, volume=1)) * setting.volume
-    return rows | {"bound": {"total_usd": bound}}
+        bounds = [events.lower_bound(found, replace(setting, volume=1)) * setting.volume]
+    names = BOUNDS[cell.model]
+    return rows | {name: {"total_usd": usd} for name, usd in zip(names, bounds, strict=True)}
 
 
-def summary(rows: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, float]]:
+def summary(model: str, rows: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, float]]:
     """Return, by policy, how its cost compares with the oracle's, and what became of requests.
 
     Of the cells that all policies were replayed on.
     """
     found = {}
     having = [row for row in rows if all(name in row for name in POLICIES)]
-    for name in (*POLICIES, "bound"):
+    for name in (*POLICIES, *BOUNDS[model]):
         ratios = [row[name]["total_usd"] / row["oracle"]["total_usd"] for row in having]
         found[name] = {
             "geometric_mean": math.exp(sum(map(math.log, ratios)) / len(ratios)),
             "worst": max(ratios),
+            "total_usd": sum(row[name]["total_usd"] for row in having),
         }
-        if name != "bound":
-            found[name] |= {
-                "slo_attainment_worst": min(row[name]["slo_attainment"] for row in having),
-                "lost": sum(row[name]["lost"] for row in having),
-                "gpu_hours": sum(row[name]["gpu_hours"] for row in having),
-                "reversals": sum(row[name]["reversals"] for row in having),
-            }
+        if name in POLICIES:
+            found[name]["slo_attainment_worst"] = min(row[name]["slo_attainment"] for row in having)
+            for each in ("gpu_hours", "reversals", "delayed", "lost"):
+                found[name][each] = sum(row[name][each] for row in having)
     return found
 
 
@@ -127,37 +129,48 @@ def page(results: Mapping[str, Any]) -> str:
             lines += [f"## {model}, {results[model]['seconds']:.0f} s", ""]
             lines += _summary_table(model, results[model]["summary"])
             lines += _cell_table(model, results[model]["cells"])
+            if model == "events":
+                lines += ["Share of requests within both objectives:", ""]
+                lines += _attainment_table(results[model]["cells"])
     return "\n".join(lines)
 
 
 def _summary_table(model: str, found: Mapping[str, Mapping[str, float]]) -> list[str]:
-    head = ["policy", "geometric mean", "worst", "GPU-hours", "reversals"]
-    head += ["least SLO", "lost"] if model == "events" else []
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    head = ["policy", "geometric mean", "worst", "USD", "GPU-hours", "reversals"]
+    head += ["least SLO", "delayed", "lost"] if model == "events" else []
+    rows = []
     for name, each in found.items():
         values = [f"{each['geometric_mean']:.3f}", f"{each['worst']:.2f}"]
-        title = BOUNDS[model] if name == "bound" else name
-        if name == "bound":
-            values += [""] * (len(head) - 3)
-        else:
+        values += [f"{each['total_usd']:.1f}"]
+        if name in POLICIES:
             values += [f"{each['gpu_hours']:.1f}", f"{each['reversals']}"]
             if model == "events":
-                values += [f"{each['slo_attainment_worst']:.2%}", f"{each['lost']}"]
-        lines.append(f"| {title} | {' | '.join(values)} |")
-    return [*lines, ""]
+                values += [f"{each['slo_attainment_worst']:.2%}"]
+                values += [f"{each['delayed']}", f"{each['lost']}"]
+        rows.append([name, *values, *[""] * (len(head) - len(values) - 1)])
+    return _table(head, rows)
 
 
 def _cell_table(model: str, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    names = [*POLICIES, BOUNDS[model]]
-    lines = ["| cell | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    names, rows = [*POLICIES, *BOUNDS[model]], []
     for cell, row in found.items():
         best = row["oracle"]["total_usd"]
-        ratios = [
-            f"{row[name]['total_usd'] / best:.2f}" if name in row else ""
-            for name in (*POLICIES, "bound")
-        ]
-        lines.append(f"| {cell} | {' | '.join(ratios)} |")
-    return [*lines, ""]
+        ratios = [f"{row[name]['total_usd'] / best:.2f}" if name in row else "" for name in names]
+        rows.append([cell, *ratios])
+    return _table(["cell", *names], rows)
+
+
+def _attainment_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    rows = [
+        [cell, *(f"{row[name]['slo_attainment']:.2%}" if name in row else "" for name in POLICIES)]
+        for cell, row in found.items()
+    ]
+    return _table(["cell", *POLICIES], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
 
 
 def write(results: Mapping[str, Any]) -> None:
@@ -189,7 +202,7 @@ def main() -> int:
                 rows[cell.title] = row
                 took = time.monotonic() - began
                 sys.stderr.write(f"{model}: {len(rows)}/{len(wanted)} {cell.title}, {took:.0f} s\n")
-                results[model] = {"seconds": took, "summary": summary([*rows.values()])}
+                results[model] = {"seconds": took, "summary": summary(model, [*rows.values()])}
                 results[model]["cells"] = rows
                 write(results)
     sys.stdout.write(page(results))

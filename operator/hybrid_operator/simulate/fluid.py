@@ -217,7 +217,7 @@ def optimum(load: Load) -> Best:
     setting = load.setting
     total, schedule = 0.0, [0] * len(load.work)
     for level in range(max(load.peak, 0)):
-        values = list(_values(load, level * setting.utilization))
+        values = list(level_values(load, level * setting.utilization))
         usd, states = _level(values, setting)
         if not any(states):
             break  # a higher level has less work still
@@ -238,7 +238,7 @@ def reactive(load: Load) -> float:
     setting, total, dear = load.setting, 0.0, True
     for level in range(max(load.peak, 0)):
         above = level * setting.utilization
-        values = list(_values(load, above))
+        values = list(level_values(load, above))
         before = load.work[load.counted - 1] > above if load.counted else False
         usd = _reactive_level(values, setting, before=before) if dear else math.inf
         dear = usd < sum(values)  # a higher level has less work still
@@ -264,7 +264,7 @@ def _reactive_level(values: Sequence[float], setting: Setting, *, before: bool) 
     return min(off[-1], on[-1])
 
 
-def _values(load: Load, above: float) -> Iterator[float]:
+def level_values(load: Load, above: float) -> Iterator[float]:
     """Yield what the API takes for the work of one level, by step that counts."""
     size = load.setting.utilization
     for work, usd in zip(load.work[load.counted :], load.api_usd[load.counted :], strict=True):
