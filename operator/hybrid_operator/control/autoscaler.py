@@ -298,9 +298,10 @@ class Autoscaler:
             why = f"the pool or the quota has no more GPUs; {decision.replicas} are wanted"
             decision = replace(decision, replicas=granted, reason="Pool", message=why)
         key = Key(owner.namespace, owner.name)
-        news = each.scaled.decided(decision, each.current, self._now())
-        learnt = each.scaled.learnt(_clock())
-        kept = each.scaled.keeps(_clock(), each.model.room, news=news)
+        now, clock = self._now(), _clock()
+        news = each.scaled.decided(decision, each.current, now)
+        learnt = each.scaled.learnt(clock)
+        kept = each.scaled.keeps(clock, now, each.model.room, news=news)
         if learnt or kept or news:
             self._changed(key)
         if news:

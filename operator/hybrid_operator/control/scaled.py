@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hybrid_operator.core.scaling import profile
 from hybrid_operator.core.scaling.capacity import Capacity, seeded
 from hybrid_operator.core.scaling.memory import Memory, pack, unpack
 from hybrid_operator.core.scaling.window import NOTHING_SEEN, Window
@@ -69,11 +70,12 @@ class Scaled:
             self.told, self.told_at = known, clock
         return not same
 
-    def keeps(self, clock: float, room: int, *, news: bool) -> bool:
+    def keeps(self, clock: float, now: datetime, room: int, *, news: bool) -> bool:
         """Whether its long memory has changed since it was last told; then it is told.
 
         Args:
             clock: Seconds that only go forward.
+            now: The time.
             room: Characters for it.
             news: Whether a decision is told anyway.
         """
@@ -81,7 +83,7 @@ class Scaled:
         if not news and (age < KEPT_SECONDS or self.window.quiet >= age):
             return False
         before, self.kept_at = self.kept, clock
-        self.kept = pack(Memory(self.window.levels, self.window.usd_per_work), room)
+        self.kept = _packed(self.window, now, room)
         return self.kept != before
 
     def status(self) -> dict[str, Any] | None:
@@ -130,9 +132,8 @@ def told(status: Mapping[str, Any]) -> Told:
 def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Scaled:
     """Return what an earlier process of ours knew, as far as the status tells."""
     scaled = Scaled(seed)
-    known = unpack(memory)
-    scaled.window = replace(scaled.window, levels=known.levels, usd_per_work=known.usd_per_work)
-    scaled.kept = memory if known.levels.levels else ""
+    scaled.window = _unpacked(memory)
+    scaled.kept = memory if scaled.window != NOTHING_SEEN else ""
     prefill, decode = status.get("prefillTokensPerSecond"), status.get("decodeTokensPerSecond")
     if isinstance(prefill, int) and isinstance(decode, int) and prefill > 0 and decode > 0:
         learnt = seeded(prefill, decode)
@@ -142,3 +143,22 @@ def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Sca
         scaled.told = scaled.capacity
     scaled.decisions.extend(str(each) for each in (status.get("decisions") or ())[:DECISIONS])
     return scaled
+
+
+def _packed(window: Window, now: datetime, room: int) -> str:
+    """Return what is kept of a window: its levels and, after a dot, its profile where it fits."""
+    day = profile.pack(window.profile, now)
+    day = f".{day}" if day and len(day) < room else ""
+    return pack(Memory(window.levels, window.usd_per_work), room - len(day)) + day
+
+
+def _unpacked(text: str) -> Window:
+    """Return a window with what was kept; each part that is none of ours is left out."""
+    levels, _, day = text.partition(".")
+    known = unpack(levels)
+    return replace(
+        NOTHING_SEEN,
+        levels=known.levels,
+        usd_per_work=known.usd_per_work,
+        profile=profile.unpack(day),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -55,14 +56,15 @@ PRICED: dict[str, Any] = {
 }
 
 
+def written(cluster: Cluster) -> dict[str, Any]:
+    """Write the status as the reconciler does."""
+    planned: dict[str, Any] = {"models": [{"name": "m"}]}
+    add_scaling(planned, cluster.status, cluster.scaler.status(KEY))
+    return planned
+
+
 def test_the_long_memory_outlives_the_process_and_is_told_every_ten_minutes_at_most():
     """Peaks that a dear API would answer keep replicas, however short ago the operator started."""
-
-    def written(cluster: Cluster) -> dict[str, Any]:
-        """Write the status as the reconciler does."""
-        planned: dict[str, Any] = {"models": [{"name": "m"}]}
-        add_scaling(planned, cluster.status, cluster.scaler.status(KEY))
-        return planned
 
     async def play():
         cluster = Cluster({}, replicas=0)
@@ -86,6 +88,43 @@ def test_the_long_memory_outlives_the_process_and_is_told_every_ten_minutes_at_m
         cluster.start()
         await cluster.look(80, step=15)
         assert cluster.replicas < stands
+
+    virtual_time.run(play())
+
+
+DAY = timedelta(days=1)
+FORECAST = {"min": 1, "max": 4, "forecast": True}
+
+
+@pytest.mark.parametrize(
+    ("later", "jump", "wanted"),
+    [
+        pytest.param(FORECAST, DAY, (3, "Forecast"), id="it knows yesterday's demand"),
+        pytest.param(FORECAST, 400 * DAY, (3, "Forecast"), id="a clock that jumps is no matter"),
+        pytest.param(FORECAST, -3 * DAY, (3, "Forecast"), id="nor one that goes back"),
+        pytest.param(FORECAST, DAY + timedelta(hours=5), (1, "Demand"), id="at another hour not"),
+        pytest.param(FORECAST | {"max": 2}, DAY, (2, "Bounds"), id="a lower max bounds it"),
+        pytest.param(FORECAST | {"forecast": False}, DAY, (1, "Demand"), id="turned off, no more"),
+    ],
+)
+def test_the_forecast_outlives_the_process(
+    later: dict[str, Any], jump: timedelta, wanted: tuple[int, str]
+):
+    async def play():
+        cluster = Cluster(FORECAST)
+        await cluster.look(240, diverted=2.2, step=15)
+        cluster.status = written(cluster)
+        assert len(cluster.status["scalingMemory"]) <= 1024
+        cluster.spec = {**cluster.spec, "models": [model(later)]}
+        cluster.generation += 1
+        cluster.replicas, cluster.ahead = 1, jump - timedelta(minutes=30)
+        cluster.start()
+        await cluster.look(8, work=0.1, step=15)
+        told = cluster.scaler.status(KEY)
+        assert told
+        scaling = told.models["m"]
+        assert (scaling["recommended"], scaling["reason"]) == wanted
+        assert bool(told.memories) == bool(later["forecast"])
 
     virtual_time.run(play())
 

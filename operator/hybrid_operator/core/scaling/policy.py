@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from hybrid_operator.core.scaling.profile import expected
 from hybrid_operator.core.scaling.types import Decision, Reason
-from hybrid_operator.core.scaling.window import (
-    LEARNING_SECONDS,
-    STABILISATION_SECONDS,
-    expected,
-    priced,
-)
+from hybrid_operator.core.scaling.window import LEARNING_SECONDS, STABILISATION_SECONDS, priced
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -145,14 +141,14 @@ def _covers(hint: Hint, now: datetime) -> bool:
 def _forecast(window: Window, policy: Policy, now: datetime) -> list[_Wish]:
     if not policy.forecast:
         return []
-    demand, usd = expected(window, now, policy.cold_start_seconds)
+    demand = expected(window.profile, now, policy.cold_start_seconds)
     need = _for(demand, policy)
-    if priced(window, policy) and demand > 0:
-        most = usd * policy.utilization / demand * _HOUR
+    if priced(window, policy):
         full = math.floor(demand / policy.utilization)
-        rest = usd * (1 - full * policy.utilization / demand) * _HOUR
-        price = policy.gpu_hour_usd or 0.0
-        need = (full if most > price else 0) + (need > full and rest > price)
+        rest = demand - full * policy.utilization
+        each, price = window.usd_per_work * _HOUR, policy.gpu_hour_usd or 0.0
+        earns = each * policy.utilization > price
+        need = (full if earns else 0) + (need > full and each * rest > price)
     why = f"at this time of earlier days demand was {demand:.2f}"
     return [_Wish(need, "Forecast", why)] if need else []
 

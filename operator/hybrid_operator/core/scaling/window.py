@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hybrid_operator.core.scaling.levels import NOTHING, Levels, Rates
+from hybrid_operator.core.scaling.profile import noted
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from hybrid_operator.core.scaling.profile import Profile
     from hybrid_operator.core.scaling.types import Decision, Policy, Sample
 
 FAST_SECONDS, STABLE_SECONDS = 12.0, 60.0
@@ -26,21 +28,7 @@ LEARNING_SECONDS = 600.0
 """Until so much was seen, the price scales nothing down."""
 LIMIT_SECONDS = 15.0
 """Period of the step limit."""
-SLOTS = 96
-"""Quarters of an hour of a day."""
 _HOUR = 3600.0
-
-
-class Slot(NamedTuple):
-    """The same quarter of an hour on earlier days."""
-
-    demand: float = 0.0
-    api_usd: float = 0.0
-    day: int = -1
-    """Ordinal of the last day that is in it."""
-    now_demand: float = 0.0
-    """Highest stable demand of the day that is under way, and its price."""
-    now_api_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +54,8 @@ class Window:
     higher one outdates left out: falling."""
     base: tuple[float, int] = (-math.inf, 0)
     """Time and replicas from which the step limit counts."""
-    profile: tuple[Slot, ...] = ()
-    """By quarter of an hour, UTC; empty without forecast."""
+    profile: Profile = ()
+    """Demand by time of the day; empty without forecast."""
 
 
 NOTHING_SEEN = Window()
@@ -103,7 +91,8 @@ def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Wi
         quiet=0.0 if sample.requests or demand > 0 else window.quiet + sample.seconds,
         levels=_levels(window, demand, each, policy, sample.seconds),
     )
-    return replace(window, profile=_noted(window, now)) if policy.forecast else window
+    known = noted(window.profile, window.stable, now) if policy.forecast else ()
+    return replace(window, profile=known)
 
 
 def remember(window: Window, decision: Decision) -> Window:
@@ -115,16 +104,6 @@ def remember(window: Window, decision: Decision) -> Window:
         if replicas > recommended and time >= window.time - STABILISATION_SECONDS
     )
     return replace(window, recent=(*kept, (window.time, recommended)))
-
-
-def expected(window: Window, now: datetime, ahead_seconds: float) -> tuple[float, float]:
-    """Return demand and USD per second at this time of earlier days, `ahead_seconds` from now."""
-    if not window.profile:
-        return 0.0, 0.0
-    slots = {_slot(now, 0.0), _slot(now, ahead_seconds)}
-    found = [window.profile[slot] for slot in slots]
-    best = max(found, key=lambda slot: slot.demand)
-    return best.demand, best.api_usd
 
 
 def priced(window: Window, policy: Policy) -> bool:
@@ -149,21 +128,3 @@ def _base(window: Window, sample: Sample, time: float) -> tuple[float, int]:
 
 def _mean(mean: float, value: float, seconds: float, horizon: float) -> float:
     return mean + (1 - math.exp(-seconds / horizon)) * (value - mean)
-
-
-def _noted(window: Window, now: datetime) -> tuple[Slot, ...]:
-    profile = list(window.profile or (Slot(),) * SLOTS)
-    at, today = _slot(now, 0.0), now.toordinal()
-    slot = profile[at]
-    if slot.day not in (-1, today):
-        old, usd = (slot.demand, slot.api_usd) if slot.demand else (slot.now_demand, 0.0)
-        usd = usd or slot.now_api_usd
-        slot = Slot((old + slot.now_demand) / 2, (usd + slot.now_api_usd) / 2)
-    high = max(slot.now_demand, window.stable)
-    profile[at] = Slot(slot.demand, slot.api_usd, today, high, high * window.usd_per_work)
-    return tuple(profile)
-
-
-def _slot(now: datetime, ahead_seconds: float) -> int:
-    seconds = now.hour * 3600 + now.minute * 60 + now.second + ahead_seconds
-    return int(seconds // (86_400 / SLOTS)) % SLOTS
