@@ -6,7 +6,7 @@ import itertools
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -222,50 +222,108 @@ def test_a_lie_of_a_pod_costs_no_memory():
     assert len(window.levels.levels) <= 5
 
 
-DEMANDS = st.lists(st.floats(0, 6), min_size=1, max_size=60)
+USD = st.sampled_from([0.0, CHEAP, 0.0004, DEAR])
+OBJECTIVES = st.builds(Objectives, st.none() | st.just(1.0), st.none() | st.just(0.05))
+HINTS = st.builds(
+    Hint,
+    st.frozensets(st.integers(0, 6)),
+    st.integers(11 * 60, 13 * 60),
+    st.integers(11 * 60, 13 * 60),
+    st.integers(0, 6),
+)
 POLICIES = st.builds(
     Policy,
     least=st.integers(0, 2),
     most=st.integers(2, 6),
+    utilization=st.floats(0.5, 1.0),
+    idle_seconds=st.sampled_from([None, 60.0]),
     gpu_hour_usd=st.sampled_from([None, 0.0, 1.0]),
+    objectives=OBJECTIVES,
+    hints=st.lists(HINTS, max_size=1).map(tuple),
     forecast=st.booleans(),
 )
-USD = st.sampled_from([0.0, CHEAP, 0.0004, DEAR])
 
 
-def follow(policy: Policy, demands: list[float], usd: float) -> tuple[Window, list[int]]:
+class Look(NamedTuple):
+    """What the world does between two looks."""
+
+    demand: float
+    local: float = 0.0
+    """Share of it that no API may serve."""
+    ttft: float | None = None
+    itl: float | None = None
+    complete: bool = True
+    late: int = 0
+    """Replicas that are asked for and not ready yet."""
+
+    def sample(self, usd: float, replicas: int) -> Sample:
+        return priced(
+            usd,
+            self.demand,
+            replicas,
+            ready=max(replicas - self.late, 0),
+            local_only=self.local * self.demand,
+            ttft_seconds=self.ttft,
+            itl_seconds=self.itl,
+            complete=self.complete,
+        )
+
+
+LOOKS = st.builds(
+    Look,
+    demand=st.floats(0, 6),
+    local=st.sampled_from([0.0, 0.0, 0.0, 0.5]),
+    ttft=st.sampled_from([None, 0.1, 0.9, 1.5]),
+    itl=st.sampled_from([None, 0.01, 0.2]),
+    complete=st.sampled_from([True] * 9 + [False]),
+    late=st.integers(0, 2),
+)
+HISTORY = st.lists(LOOKS, min_size=1, max_size=60)
+
+
+def follow(policy: Policy, looks: list[Look], usd: float) -> tuple[Window, list[int]]:
     window, replicas, found = Window(), policy.least, []
-    for index, demand in enumerate(demands):
+    for index, look in enumerate(looks):
         now = NOON + timedelta(seconds=15 * index)
-        window = observe(window, priced(usd, demand, replicas), policy, now)
+        window = observe(window, look.sample(usd, replicas), policy, now)
         decision = decide(window, policy, now)
         window, replicas = remember(window, decision), decision.replicas
         found.append(replicas)
     return window, found
 
 
-@given(POLICIES, DEMANDS, USD)
+@given(POLICIES, HISTORY, USD)
 @settings(deadline=None, max_examples=40)
-def test_bounds_always_hold(policy, demands, usd):
-    _, found = follow(policy, demands, usd)
+def test_bounds_always_hold(policy, looks, usd):
+    _, found = follow(policy, looks, usd)
     assert all(policy.least <= each <= policy.most for each in found)
 
 
-@given(POLICIES, DEMANDS, USD, st.floats(0, 6), st.floats(0, 6))
-@settings(deadline=None, max_examples=40)
-def test_more_demand_never_gives_fewer_replicas(policy, demands, usd, one, other):
-    window, found = follow(policy, demands, usd)
-    less, more = (
-        decide(observe(window, priced(usd, each, found[-1]), policy, NOON), policy, NOON).replicas
-        for each in sorted((one, other))
-    )
-    assert less <= more
+@given(POLICIES, HISTORY, USD, LOOKS, st.floats(0, 6))
+@settings(deadline=None, max_examples=60)
+def test_more_demand_never_gives_fewer_replicas(policy, looks, usd, look, other):
+    window, found = follow(policy, looks, usd)
+
+    def then(demand: float) -> int:
+        sample = look._replace(demand=demand).sample(usd, found[-1])
+        return decide(observe(window, sample, policy, NOON), policy, NOON).replicas
+
+    less, more = sorted((look.demand, other))
+    assert then(less) <= then(more)
 
 
-@given(POLICIES, st.lists(st.floats(0, 6), min_size=240, max_size=240), USD)
+@given(POLICIES, HISTORY, USD, LOOKS, st.integers(0, 9))
+@settings(deadline=None, max_examples=60)
+def test_ignorance_takes_no_replica_away(policy, looks, usd, look, current):
+    window, _ = follow(policy, looks, usd)
+    window = observe(window, look._replace(complete=False).sample(usd, current), policy, NOON)
+    assert decide(window, policy, NOON).replicas >= min(current, policy.most)
+
+
+@given(POLICIES, st.lists(LOOKS, min_size=240, max_size=240), USD)
 @settings(deadline=None, max_examples=15)
-def test_an_hour_has_at_most_12_ups_that_turn_into_downs(policy, demands, usd):
-    _, found = follow(policy, demands, usd)
+def test_an_hour_has_at_most_12_ups_that_turn_into_downs(policy, looks, usd):
+    _, found = follow(policy, looks, usd)
     moves = [b > a for a, b in itertools.pairwise(found) if a != b]
     turns = sum(up and not then for up, then in itertools.pairwise(moves))
     assert turns <= 12
