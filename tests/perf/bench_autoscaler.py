@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hybrid_operator.cli.simulate import document, run
-from hybrid_operator.simulate import events, fluid, hindsight, trace
+from hybrid_operator.simulate import events, fluid, hindsight, reading, trace
 from hybrid_operator.simulate.policies import POLICIES
 from tests.perf import autoscaler_plot
 
@@ -84,7 +84,7 @@ def cells(paths: list[str], model: str, given: argparse.Namespace) -> list[Cell]
 
 
 def measure(cell: Cell) -> dict[str, dict[str, Any]]:
-    found = trace.read(Path(cell.trace)) if cell.trace else trace.bursts(2.0)
+    found = reading.read(Path(cell.trace)) if cell.trace else trace.bursts(2.0)
     if cell.variant == "stretched x24":
         found = trace.stretched(found, STRETCH)
     elif cell.variant == "3 days, daily shape":

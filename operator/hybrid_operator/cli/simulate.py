@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,13 @@ import click
 
 from hybrid_operator.cli.main import BadInputError
 from hybrid_operator.cli.output import emit, table
-from hybrid_operator.simulate import fluid, trace
+from hybrid_operator.simulate import fluid, reading, trace
 from hybrid_operator.simulate.events import Simulation
 from hybrid_operator.simulate.peers import Replay
 from hybrid_operator.simulate.policies import POLICIES, replay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hybrid_operator.simulate.fluid import Result, Setting
     from hybrid_operator.simulate.trace import Trace
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--trace", "path", required=True, type=click.Path(path_type=Path),
-                 help="CSV with TIMESTAMP, ContextTokens, GeneratedTokens."),
+                 help="A CSV, or the access log of a router."),
     click.option("--policy", "names", multiple=True, required=True,
                  type=click.Choice([*POLICIES, "all"]), help="May be given several times."),
     click.option("--model", type=click.Choice(["fluid", "events"]), default="fluid",
@@ -69,7 +70,8 @@ def simulate(
     """Replay a trace of requests under scaling policies, and count what they cost.
 
     The trace is a CSV with a line for each request: TIMESTAMP, ContextTokens, GeneratedTokens, as
-    in Azure's public traces of LLM inference. Its first half is warm-up, its second half counts.
+    in Azure's public traces of LLM inference; or the access log of your routers, as `kubectl logs`
+    gives it. Its first half is warm-up, its second half counts.
 
     \b
     --model fluid   in seconds; work is served or goes to the API at once, and "oracle" is the
@@ -85,19 +87,36 @@ def simulate(
       hinf simulate --trace code.csv --policy all --input-price 2.5 --output-price 10 --gpu-price 4
     And ten times the traffic, with queues?
       hinf simulate --trace code.csv --policy hybrid --model events --volume 10
+    What would scaling have cost for what my users asked (spec.router.accessLog: true)?
+      kubectl logs -l app.kubernetes.io/component=router --tail=-1 > access.log
+      hinf simulate --trace access.log --policy all
     """  # noqa: D301  \b is a character to click: what follows keeps its lines
     try:
-        found = trace.read(path)
-    except trace.TraceError as error:
+        found = reading.read(path)
+    except reading.TraceError as error:
         raise BadInputError(str(error)) from None
     seed = int(given.pop("seed"))
     setting = _setting(given)
     found = trace.stretched(found, stretch) if stretch != 1 else found
     chosen = tuple(POLICIES) if "all" in names else tuple(dict.fromkeys(names))
-    results = {name: run(found, setting, name, model, seed) for name in chosen}
+    results = {}
+    for name in _told(chosen, len(found.requests) * setting.volume):
+        results[name] = run(found, setting, name, model, seed)
     documents = {name: document(each) for name, each in results.items()}
     only = documents[chosen[0]] if len(chosen) == 1 else documents
     emit(only, form, _page(documents))
+
+
+def _told(names: tuple[str, ...], requests: int) -> Iterator[str]:
+    """Yield the policies; a terminal shows how far they are."""
+    with click.progressbar(
+        names,
+        label=f"{requests:,} requests",
+        item_show_func=lambda name: name,
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+    ) as bar:
+        yield from bar
 
 
 def _setting(given: dict[str, Any]) -> Setting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from hybrid_operator.cli.main import cli
 from hybrid_operator.cli.simulate import run
-from hybrid_operator.simulate import events, fluid, trace
+from hybrid_operator.core.scaling import levels
+from hybrid_operator.simulate import events, fluid, hindsight, reading, trace
 from hybrid_operator.simulate.engine import Engine, Job
 from hybrid_operator.simulate.policies import POLICIES, replay
 
@@ -68,6 +70,34 @@ def test_the_reactive_optimum_is_what_trying_every_start_after_work_finds(work):
 
     tried = itertools.product((False, True), repeat=len(work))
     assert fluid.reactive(load) == pytest.approx(min(map(cost, tried)), abs=1e-9)
+
+
+@dataclass
+class OneRule:
+    """Every level follows the same rule."""
+
+    rule: int
+    known: levels.Levels = levels.NOTHING
+
+    def replicas(self, seen: fluid.Seen) -> int:
+        rates = levels.Rates(seen.seconds, seen.seconds / 3600, 90 / 3600, 90.0)
+        self.known = self.known.after(seen.work, seen.api_usd, 0.85, rates)
+        return sum(level.running[self.rule] > 0 for level in self.known.levels)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.0, 0.2, 0.85]), min_size=2, max_size=90))
+@settings(deadline=None, max_examples=40)
+def test_the_best_rules_are_what_replaying_each_rule_of_one_level_finds(work):
+    load = fluid.Load(
+        fluid.Setting(DEAR, step=30.0, warm_up=0.5),
+        tuple(work),
+        tuple(each * 30 * 2 / 3600 for each in work),
+        tuple(work),
+    )
+    found = [fluid.run(load, OneRule(rule)).total_usd for rule in range(len(levels.Level().costs))]
+    api = sum(load.api_usd[load.counted :])
+    always = (len(work) - load.counted) * 30 / 3600
+    assert hindsight.best_rules(load) == pytest.approx(min(*found, api, always), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "oracle"])
@@ -154,11 +184,34 @@ def test_all_policies_stand_in_one_table_of_100_columns(tmp_path):
 
 def test_the_help_keeps_its_examples_on_lines_of_their_own():
     lines = hinf("--help").output.splitlines()
-    assert sum(line.startswith("    hinf simulate --trace") for line in lines) == 3
+    assert sum(line.startswith("    hinf simulate --trace") for line in lines) == 4
     assert max(map(len, lines)) <= 100
 
 
+LOG = [
+    '{"time":1760000010.0,"seconds":4.0,"request_id":"a","prompt_tokens":900,"completion_tokens":60}',
+    (
+        '[pod/r] {"time":1760000011.5,"seconds":1.5,"request_id":"b","decision":"local",'
+        '"prompt_tokens":30,"completion_tokens":9}'
+    ),
+    '{"time":1760000012.0,"seconds":1.0,"request_id":"c","decision":"api","prompt_tokens":50}',
+    '{"time":1760000013.0,"request_id":"a","type":"outcome","source":"feedback","score":1.0}',
+    '{"time":1760000014.0,"seconds":0.1,"request_id":"d","status":503}',
+    '{"time":null,"seconds":0.1,"request_id":"e","prompt_tokens":5}',
+    '{"request_id": half of a line',
+    "the router is ready",
+]
+
+
+def test_an_access_log_is_a_trace_of_what_local_models_were_asked(tmp_path):
+    path = tmp_path / "access.log"
+    path.write_text("\n".join(LOG))
+    assert reading.read(path).requests == ((0.0, 900, 60), (4.0, 30, 9))
+
+
 BAD = [
+    pytest.param(LOG[2], "holds no answered request", id="a log of what was the API's"),
+    pytest.param("the router is ready", "or a router's access log", id="a log without requests"),
     pytest.param("a,b\n1,2\n", "has no column TIMESTAMP", id="another file"),
     pytest.param(HEAD, "holds no request", id="an empty one"),
     pytest.param(HEAD + "2026-11-25 00:00:00,many,1\n", "line 2", id="a word for a number"),
