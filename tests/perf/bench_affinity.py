@@ -1,13 +1,18 @@
-"""`make bench-affinity`: how much of the prompts two real vLLMs find in their prefix caches.
+"""`make bench-affinity`: how much of the prompts real vLLMs find in their prefix caches.
 
-    python -m tests.perf.bench_affinity [--runs 3] [--conversations 24] [--turns 5]
+    python -m tests.perf.bench_affinity [--runs 1] [--replicas 3] [--conversations 48] [--turns 6]
 
-Streamed conversations of several turns, a few of which share a system prompt, run at once through
-each way to choose a replica: this router with prefix affinity, this router without it (power of two
-choices), vllm-router's cache_aware and its round_robin. Ways are interleaved; every run has texts
-of its own, so that none finds what another left. Counted are the engines' own prefix_cache_queries
-and _hits, in tokens, and the time to a turn's first event with text (TTFT), in milliseconds. Writes
-build/bench/affinity.json and .md.
+Streamed conversations of several turns, a few of which share a system prompt, run through each way
+to choose a replica: this router with prefix affinity, this router without it (power of two
+choices), vllm-router's cache_aware and its round_robin. As people think before they go on, all
+conversations have their first turn, then all their second, in another order. A replica's KV cache
+holds fewer tokens (`--blocks`) than the conversations come to, and all replicas together hold more:
+what a replica computed is there at the next turn only where conversations stay. With caches that
+hold everything, every way finds nearly as much.
+
+Ways are interleaved; every run has texts of its own, so that none finds what another left. Counted
+are the engines' own prefix_cache_queries and _hits, in tokens, and the time to a turn's first event
+with text (TTFT), in milliseconds. Writes build/bench/affinity.json and .md.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -33,6 +39,7 @@ from tests.support.vllm import NAME, ROOT, Process, engines, free_port, hinf_rou
 SHARERS = 4
 """Conversations per system prompt."""
 AT_ONCE = 8
+BLOCK_TOKENS = 128
 WORDS = (
     "licence",
     "work",
@@ -48,19 +55,32 @@ WORDS = (
 WAYS = ("affinity", "power of two", "vllm-router cache_aware", "vllm-router round_robin")
 
 
-def talk(port: int, run: str, number: int, options: argparse.Namespace) -> list[float]:
-    """Hold one conversation; return every turn's time to the first token in seconds."""
-    tenant = f"{run} tenant {number // SHARERS}"
-    system = f"{tenant}. {_words(tenant, options.system_words)}"
-    messages = [{"role": "system", "content": system}]
-    times = []
-    for turn in range(options.turns):
-        words = _words(f"{run} {number} {turn}", 40)
-        messages.append({"role": "user", "content": f"{number} {turn} {words}"})
-        text, seconds = ask(port, messages)
-        times.append(seconds)
-        messages.append({"role": "assistant", "content": text or "-"})
-    return times
+class Talk:
+    """One conversation.
+
+    Args:
+        run: begins its texts, so that no other run has them.
+        number: of the conversation; a few in a row share a system prompt.
+        options: of the command line.
+
+    Attributes:
+        times: every turn's time to the first token, in seconds.
+    """
+
+    def __init__(self, run: str, number: int, options: argparse.Namespace) -> None:
+        tenant = f"{run} tenant {number // SHARERS}"
+        system = f"{tenant}. {_words(tenant, options.system_words)}"
+        self.times: list[float] = []
+        self._messages = [{"role": "system", "content": system}]
+        self._name, self._words = f"{run} {number}", options.turn_words
+
+    def go_on(self, port: int) -> None:
+        """Have one more turn."""
+        words = _words(f"{self._name} {len(self.times)}", self._words)
+        self._messages.append({"role": "user", "content": f"{self._name} {words}"})
+        text, seconds = ask(port, self._messages)
+        self.times.append(seconds)
+        self._messages.append({"role": "assistant", "content": text or "-"})
 
 
 def ask(port: int, messages: Sequence[dict[str, str]]) -> tuple[str, float]:
@@ -145,11 +165,13 @@ def measure(
     """Return the hit rate of one run, and its times to the first token in seconds."""
     with gateway(way, found, folder) as port, ThreadPoolExecutor(AT_ONCE) as pool:
         asked, hit = cache(found)
-        # Round after round of the tenants, so that those who share a prompt run apart in time.
-        order = sorted(range(options.conversations), key=lambda n: (n % SHARERS, n))
-        talks = list(pool.map(lambda n: talk(port, run, n, options), order))
+        talks = [Talk(run, number, options) for number in range(options.conversations)]
+        draw = random.Random(1)  # noqa: S311  no secret; the same order for every way
+        for _ in range(options.turns):
+            order = draw.sample(talks, len(talks))
+            list(pool.map(lambda talk: talk.go_on(port), order))
         asked_after, hit_after = cache(found)
-    times = sorted(seconds for each in talks for seconds in each if seconds)
+    times = sorted(seconds for talk in talks for seconds in talk.times if seconds)
     return {
         "hit_rate": (hit_after - hit) / max(1.0, asked_after - asked),
         "prompt_tokens": asked_after - asked,
@@ -161,11 +183,14 @@ def measure(
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--conversations", type=int, default=24)
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--system-words", type=int, default=600)
-    parser.add_argument("--engines", metavar="PORT,PORT", help="two that run already")
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--replicas", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=240, help="of 128 tokens, in each KV cache")
+    parser.add_argument("--conversations", type=int, default=48)
+    parser.add_argument("--turns", type=int, default=6)
+    parser.add_argument("--system-words", type=int, default=100)
+    parser.add_argument("--turn-words", type=int, default=120)
+    parser.add_argument("--engines", metavar="PORT,PORT", help="some that run already")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -175,7 +200,8 @@ def main() -> int:
             results = compare([Process(p, nobody, folder) for p in ports], folder, options)
             nobody.wait()
         else:
-            with engines(2, "reciting-model", folder) as found:
+            small = f"--block-size={BLOCK_TOKENS}", f"--num-gpu-blocks-override={options.blocks}"
+            with engines(options.replicas, "reciting-model", folder, *small) as found:
                 results = compare(found, folder, options)
     write(results, options)
     return 0
@@ -197,9 +223,10 @@ def compare(
 def write(results: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> None:
     """Write and print the table of medians."""
     head = (
-        f"{options.conversations} conversations of {options.turns} turns, {SHARERS} per system "
-        f"prompt of {options.system_words} words, {AT_ONCE} at once, two vLLMs; medians of "
-        f"{options.runs} interleaved runs."
+        f"{options.conversations} conversations of {options.turns} turns of {options.turn_words} "
+        f"words, {SHARERS} per system prompt of {options.system_words} words, {AT_ONCE} requests "
+        f"at once, {options.replicas} vLLMs whose KV caches hold {options.blocks * BLOCK_TOKENS} "
+        f"tokens each; medians of {options.runs} interleaved runs."
     )
     lines = [
         head,
