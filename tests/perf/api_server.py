@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import socket
@@ -10,26 +9,20 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import httpx2 as httpx
 import yaml
 
+from tests.perf import audit
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections import Counter
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 CRD = ROOT / "crds" / "hybridinference.dev_hybridinferences.yaml"
 READY_SECONDS = 180.0
-AUDIT = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [
-        {"level": "None", "verbs": ["get", "list", "watch"]},
-        {"level": "Metadata"},
-    ],
-}
 
 
 class ApiServer:
@@ -76,28 +69,13 @@ class ApiServer:
             process.wait(30)
         shutil.rmtree(self._folder)
 
-    def writes(self, since: int = 0) -> list[tuple[str, str]]:
-        """Return verb and resource of every write of the operator but the Lease's.
-
-        Args:
-            since: How much of the audit log to skip, in bytes; see `mark`.
-        """
-        return [
-            (event["verb"], _resource(event["objectRef"]))
-            for event in self._events(since)
-            if event["userAgent"].startswith("hybridinference-operator")
-            and event.get("objectRef", {}).get("resource") != "leases"
-        ]
+    def writes(self, since: int = 0) -> Counter[str]:
+        """Count the operator's writes since then; see `audit.writes` and `mark`."""
+        return audit.writes(self.audit_log, since)
 
     def mark(self) -> int:
         """Return where the audit log ends now."""
         return self.audit_log.stat().st_size
-
-    def _events(self, since: int) -> Iterator[dict[str, Any]]:
-        with self.audit_log.open("rb") as log:
-            log.seek(since)
-            for line in log:
-                yield json.loads(line)
 
     def _start(self) -> None:
         program = subprocess.run(
@@ -139,7 +117,7 @@ class ApiServer:
         folder, token = self._folder, self._folder / "token"
         token.write_text(self._token)
         (folder / "tokens.csv").write_text(f"{self._token},bench,bench\n")
-        (folder / "audit.yaml").write_text(yaml.safe_dump(AUDIT))
+        (folder / "audit.yaml").write_text(yaml.safe_dump(audit.POLICY))
         key = folder / "service-account.key"
         subprocess.run(
             ["openssl", "genrsa", "-out", key, "2048"], check=True, stderr=subprocess.DEVNULL
@@ -200,7 +178,3 @@ def _etcd(data: Path, client: str, peer: str) -> list[str]:
     }
     options = [word for name, value in flags.items() for word in (f"--{name}", value)]
     return ["etcd", *options, "--unsafe-no-fsync"]
-
-
-def _resource(target: dict[str, Any]) -> str:
-    return "/".join(part for part in (target["resource"], target.get("subresource")) if part)

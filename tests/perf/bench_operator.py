@@ -24,7 +24,6 @@ import signal
 import statistics
 import sys
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,6 +64,7 @@ class Figures:
     creation_settled_s: float = 0.0
     creation_cpu_s: float = 0.0
     creation_writes: int = 0
+    creation_written: dict[str, int] = field(default_factory=dict)
     creation_cpu_shares: dict[str, float] = field(default_factory=dict)
     restart_leading_s: float = 0.0
     restart_proved_s: float = 0.0
@@ -74,6 +74,7 @@ class Figures:
     restart_written: dict[str, int] = field(default_factory=dict)
     steady_s: float = 0.0
     steady_writes: int = 0
+    steady_written: dict[str, int] = field(default_factory=dict)
     steady_cpu_percent: float = 0.0
     steady_cpu_shares: dict[str, float] = field(default_factory=dict)
     steady_scrapes_per_s: float = 0.0
@@ -154,7 +155,8 @@ class Bench:
         figures.creation_cpu_shares = self._shares(used, operator, figures.creation_s)
         await _settled(operator)
         figures.creation_settled_s = time.monotonic() - began - SETTLED_SECONDS
-        figures.creation_writes = len(self._server.writes(mark))
+        writes = self._server.writes(mark)
+        figures.creation_writes, figures.creation_written = writes.total(), dict(writes)
 
     async def _steady(self, operator: OperatorProcess) -> None:
         _say(f"{self._options.quiet:g} s in which nothing changes")
@@ -164,7 +166,8 @@ class Bench:
         scrapes, engines, looks = fleet_.scrapes, fleet_.engine_scrapes, Looks.of(operator)
         await asyncio.sleep(self._options.quiet)
         seconds = figures.steady_s = time.monotonic() - began
-        figures.steady_writes = len(self._server.writes(mark))
+        writes = self._server.writes(mark)
+        figures.steady_writes, figures.steady_written = writes.total(), dict(writes)
         figures.steady_cpu_percent = 100 * (operator.cpu - cpu) / seconds
         figures.steady_cpu_shares = self._shares(used, operator, seconds)
         figures.steady_scrapes_per_s = (fleet_.scrapes - scrapes) / seconds
@@ -190,7 +193,7 @@ class Bench:
         figures.restart_cpu_shares = self._shares(used, operator, figures.restart_proved_s)
         await asyncio.sleep(AFTER_RESTART_SECONDS)
         assert operator.current == count == len(self._good), "what was current is no more"
-        writes = Counter(" ".join(each) for each in self._server.writes(mark))
+        writes = self._server.writes(mark)
         figures.restart_writes, figures.restart_written = writes.total(), dict(writes)
 
     async def _react(self) -> None:

@@ -46,6 +46,8 @@ class Scaled:
     kept_at: float = -math.inf
     looked: float | None = None
     """When it was last looked at, by the monotonic clock."""
+    before: Mapping[str, Any] | None = None
+    """What an earlier process told of it: stands until this one has decided."""
 
     def decided(self, decision: Decision, current: int, now: datetime) -> bool:
         """Take a decision; return whether it differs from what was decided before."""
@@ -86,10 +88,10 @@ class Scaled:
         self.kept = _packed(self.window, now, room)
         return self.kept != before
 
-    def status(self) -> dict[str, Any] | None:
-        """Return `status.models[].scaling`; None before anything was decided."""
+    def status(self) -> Mapping[str, Any] | None:
+        """Return `status.models[].scaling`; None before anything was ever decided."""
         if self.decision is None:
-            return None
+            return self.before
         told = self.told or self.capacity
         return {
             "recommended": self.decision.replicas,
@@ -131,7 +133,7 @@ def told(status: Mapping[str, Any]) -> Told:
 
 def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Scaled:
     """Return what an earlier process of ours knew, as far as the status tells."""
-    scaled = Scaled(seed)
+    scaled = Scaled(seed, before=status or None)
     scaled.window = _unpacked(memory)
     scaled.kept = memory if scaled.window != NOTHING_SEEN else ""
     prefill, decode = status.get("prefillTokensPerSecond"), status.get("decodeTokensPerSecond")

@@ -42,6 +42,23 @@ def test_capacity_and_decisions_outlive_the_process():
     virtual_time.run(play())
 
 
+def test_a_new_process_tells_what_the_old_one_told_until_it_has_decided():
+    """Looking twice takes seconds; a status that told less meanwhile would be written twice."""
+
+    async def play():
+        cluster = Cluster({"max": 4})
+        await cluster.look(3, work=0.1)
+        told = cluster.scaler.status(KEY)
+        assert told
+        cluster.status = {"models": [{"name": "m", "scaling": told.models["m"]}]}
+        cluster.start()
+        for _ in range(3):
+            await cluster.look(1, work=0.1)
+            assert cluster.scaler.status(KEY) == told
+
+    virtual_time.run(play())
+
+
 PRICED: dict[str, Any] = {
     "models": [
         model({"min": 0, "max": 4}, accelerator={"type": "a10g"}, cost={"gpuHourUSD": "1.00"})
