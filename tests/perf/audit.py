@@ -64,7 +64,7 @@ def _events(log: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             at += len(line)
 
 
-def _changed(one: Any, other: Any, path: str) -> set[str]:  # noqa: ANN401  JSON
+def _changed(one: Any, other: Any, path: str) -> set[str]:
     """Return the paths that differ, items of lists not told apart."""
     if isinstance(one, dict) and isinstance(other, dict):
         pairs = [(name, one.get(name), other.get(name)) for name in one.keys() | other.keys()]

@@ -35,9 +35,15 @@ _MEANS_BY_BEING = frozenset({"emptyDir"})
 
 
 def stamp(desired: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `desired` with the annotation that holds its hash."""
+    """Return `desired` with the annotation that holds its hash.
+
+    Replicas are not in it: that their owner has changed, and we state them no longer, leaves
+    nothing to apply. Where we state them they are compared all the same.
+    """
     metadata = dict(desired["metadata"])
-    applied = naming.digest(canonical(desired), length=16)
+    spec = {name: value for name, value in desired.get("spec", {}).items() if name != "replicas"}
+    hashed = {**desired, "spec": spec} if desired.get("kind") == "Deployment" else desired
+    applied = naming.digest(canonical(hashed), length=16)
     metadata["annotations"] = {**metadata.get("annotations", {}), meta.APPLIED: applied}
     return {**desired, "metadata": metadata}
 

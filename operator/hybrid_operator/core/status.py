@@ -29,6 +29,8 @@ _TOLD = (
     "Calibrated",
 )
 _TOLD_WHEN_BAD = ("Valid", "Supported", "UpdateAvailable")
+_AT_FIRST = frozenset({"NoRouter", "NotCreated", "NotUsedYet", "Starting"})
+"""Reasons that every new resource has."""
 _MAX_EVENT = 1000
 """Characters; the API server takes 1024."""
 _MAX_IMAGE = 160
@@ -72,16 +74,21 @@ def _calibration(history: History) -> dict[str, Any]:
 
 
 def events(before: Object, after: Object) -> tuple[Event, ...]:
-    """Return an event for each condition whose status or reason changed between two statuses."""
+    """Return an event for each condition whose status or reason changed, where that is news.
+
+    That what was just made is not there yet is none, nor are the parts' own good news when `Ready`
+    becomes true: that says it for all of them.
+    """
     old = _by_type(before)
-    changed = [
-        each
+    opened = any(
+        each["type"] == "Ready" and each["status"] == "True" != old.get("Ready", {}).get("status")
         for each in after["conditions"]
-        if (each["status"], each["reason"])
-        != tuple(old.get(each["type"], {}).get(key) for key in ("status", "reason"))
-    ]
-    told = (_event(each, known=each["type"] in old) for each in changed)
-    return tuple(event for event in told if event is not None)
+    )
+    return tuple(
+        _event(each)
+        for each in after["conditions"]
+        if _is_news(each, old.get(each["type"]), opened=opened)
+    )
 
 
 def changes(created: Sequence[Ref], updated: Sequence[Ref], deleted: Sequence[Ref]) -> list[Event]:
@@ -94,15 +101,36 @@ def _names(refs: Iterable[Ref]) -> str:
     return ", ".join(f"{ref.kind} {ref.name}" for ref in refs)[:_MAX_EVENT]
 
 
-def _event(condition: Object, *, known: bool) -> Event | None:
-    kind = condition["type"]
-    good = condition["status"] == _GOOD.get(kind, "True")
+def _is_news(condition: Object, before: Object | None, *, opened: bool) -> bool:
+    """Whether what a condition says is worth an event.
+
+    Args:
+        condition: As it is now.
+        before: As it was; None: there was none.
+        opened: Whether `Ready` has just become true.
+    """
+    kind, good = condition["type"], _is_good(condition)
+    if before is not None and all(
+        condition[key] == before.get(key) for key in ("status", "reason")
+    ):
+        return False
     if kind not in _TOLD and (good or kind not in _TOLD_WHEN_BAD):
-        return None
-    if not known and kind != "Ready" and good:
-        return None  # that all is well from the start is no news
+        return False
+    if good:
+        return kind == "Ready" or (before is not None and not opened)
+    return condition["reason"] not in _AT_FIRST or (before is not None and _is_good(before))
+
+
+def _is_good(condition: Object) -> bool:
+    return bool(condition["status"] == _GOOD.get(condition["type"], "True"))
+
+
+def _event(condition: Object) -> Event:
+    kind = condition["type"]
     message = f"{kind} is {condition['status']}: {condition['message'] or condition['reason']}"
-    severe = not good and condition["status"] != "Unknown" and kind != "UpdateAvailable"
+    severe = (
+        not _is_good(condition) and condition["status"] != "Unknown" and kind != "UpdateAvailable"
+    )
     return Event("Warning" if severe else "Normal", condition["reason"], message[:_MAX_EVENT])
 
 

@@ -123,10 +123,22 @@ def test_an_event_tells_of_each_change_and_of_nothing_else():
     ]
 
 
-def test_the_first_events_tell_what_was_made():
-    told = plan(observed(), NOW).events
-    assert told[0].reason == "Created"
-    assert "Deployment support-router" in told[0].message
+def test_the_first_event_tells_what_was_made_and_none_that_it_is_not_there_yet():
+    (told,) = plan(observed(), NOW).events
+    assert told.reason == "Created"
+    assert "Deployment support-router" in told.message
+
+
+def test_what_is_wrong_from_the_start_is_told_at_once():
+    invalid = replace(observed(), spec=None, spec_error="spec.models: missing")
+    told = {(each.type, each.reason) for each in plan(invalid, NOW).events}
+    assert ("Warning", "InvalidSpec") in told
+
+
+def test_that_a_resource_begins_to_serve_is_one_event():
+    told = _events(observed(), settled())
+    assert _events(settled(), settled()) == []
+    assert [(kind, reason) for kind, reason, _ in told] == [("Normal", "Serving")]
 
 
 def test_a_provider_that_fails_is_told_once():

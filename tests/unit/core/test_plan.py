@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from hybrid_operator.api import validate
 from hybrid_operator.api.status import HybridInferenceStatus
+from hybrid_operator.core import naming, replicas
 from hybrid_operator.core.plan import plan
 from hybrid_operator.core.state import Observed, Plan, Ref
 from hybrid_router.table import decode
@@ -84,6 +85,14 @@ def test_every_child_is_collected_with_its_owner():
 def test_where_everything_is_as_it_should_be_nothing_is_written():
     after = plan(settled(observed()), NOW)
     assert (after.apply, after.delete) == ((), ())
+
+
+def test_that_somebody_else_owns_the_replicas_now_leaves_nothing_to_write():
+    owned = {"manager": naming.AUTOSCALER, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    before = settled(observed())
+    taken = edited(before, ENGINE, {"metadata": {"managedFields": [owned]}})
+    assert replicas.to_send(None, taken.children[ENGINE]) is None
+    assert plan(taken, NOW).apply == ()
 
 
 def test_a_status_that_stands_stays_as_it_is():
