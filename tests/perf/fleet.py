@@ -72,6 +72,10 @@ class Fleet:
             for _ in range(WORKERS):
                 group.create_task(self._work())
 
+    def keep(self, kind: Kind, obj: Object) -> Object:
+        del kind
+        return obj
+
     def replace(
         self, kind: Kind, namespace: str | None, items: Sequence[Mapping[str, Any]], version: str
     ) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybrid_operator.control import observe
 from hybrid_operator.control.cache import family_of
@@ -35,7 +35,7 @@ from hybrid_operator.metrics.diverted import NOTHING
 from hybrid_operator.metrics.load import Price, Seen, load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from hybrid_operator.api.models import ModelSpec
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from hybrid_operator.metrics.gather import Engine, Gatherer, Round
     from hybrid_operator.metrics.scaling import ScalingMetrics
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 3.0
@@ -163,7 +164,7 @@ class Autoscaler:
 
     async def look(self) -> None:
         """Look once at every model that is the operator's to decide on."""
-        keys = [key for key in self._world.resources if self._models(key)]
+        keys = [key async for key in _in_turns(self._world.resources) if self._models(key)]
         for key in self._parsed.keys() - set(self._world.resources):
             del self._parsed[key]
         for key in self._scaled.keys() - set(keys):
@@ -175,11 +176,10 @@ class Autoscaler:
             for pod in self._world.children.pods(family_of(key))
         }
         self._world.gatherer.keep(uids)
-        wanted = [
-            each for key, told in zip(keys, rounds, strict=True) for each in self._decide(key, told)
-        ]
+        said = zip(keys, rounds, strict=True)
+        wanted = [each async for key, told in _in_turns(said) for each in self._decide(key, told)]
         granted = await self._share(wanted)
-        settled = [self._settle(each, granted[each.key]) for each in wanted]
+        settled = [self._settle(each, granted[each.key]) async for each in _in_turns(wanted)]
         due = [each for each in settled if self._differs(each)]
         await asyncio.gather(*map(self._carry_out, due))
 
@@ -368,6 +368,13 @@ class Autoscaler:
             "alone; set scaling.mode to External, or delete the other autoscaler."
         )
         await self._hands.recorder.record(each.owner, Event("Warning", "OtherScaler", message))
+
+
+async def _in_turns(each: Iterable[T]) -> AsyncIterator[T]:
+    """Yield each, and let others go first: a thousand in one go would hold them for a second."""
+    for one in each:
+        yield one
+        await asyncio.sleep(0)
 
 
 def _clock() -> float:

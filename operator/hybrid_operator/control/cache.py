@@ -44,6 +44,11 @@ class Children:
         self._families: dict[Family, set[_Place]] = {}
         self._share = Sharer()
 
+    def keep(self, kind: Kind, obj: Mapping[str, Any]) -> Object:
+        """Return what is kept of an object, made of parts that are shared."""
+        kept: Object = self._share(trim.pod(obj) if kind is POD else trim.child(obj))
+        return kept
+
     def replace(
         self, kind: Kind, namespace: str | None, items: Sequence[Mapping[str, Any]], version: str
     ) -> None:
@@ -63,7 +68,7 @@ class Children:
         known = self._objects.get(place)
         if known is not None and _same_object(known, obj) and version_of(obj) <= version_of(known):
             return
-        kept = self._share(trim.pod(obj) if kind is POD else trim.child(obj))
+        kept = self.keep(kind, obj)
         touched = {_family(kept)}
         if known is not None:
             touched.add(_family(known))

@@ -23,7 +23,7 @@ from hybrid_operator.kube.errors import KubeError, NotFound, Unavailable, from_s
 from hybrid_operator.kube.kinds import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 
     from hybrid_operator.kube.kinds import Key, Kind
 
@@ -135,9 +135,18 @@ class Kube:
         return await self._call("GET", path, what, headers={"accept": accept})
 
     async def list(
-        self, kind: Kind, namespace: str | None, selector: str = "", *, fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None,
+        selector: str = "",
+        *,
+        fields: str = "",
+        keep: Callable[[Object], Object] = lambda item: item,
     ) -> Page:
-        """Return all objects of a kind in a namespace (None: everywhere), in pages of 500."""
+        """Return all objects of a kind in a namespace (None: everywhere), in pages of 500.
+
+        `keep` makes of each what is returned, page by page: no more than one page is held whole.
+        """
         items: list[Object] = []
         params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         params |= {"fieldSelector": fields} if fields else {}
@@ -146,7 +155,7 @@ class Kube:
         while True:
             body = await self._call("GET", kind.path(namespace), what, params=params)
             # The items of a list of a built-in kind come without these two.
-            items += [named | item for item in body["items"]]
+            items += [keep(named | item) for item in body["items"]]
             metadata = body["metadata"]
             if not metadata.get("continue"):
                 return Page(items, metadata["resourceVersion"])

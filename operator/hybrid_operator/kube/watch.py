@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hybrid_operator.kube.errors import Gone, KubeError
@@ -21,6 +22,9 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 
 class Sink(Protocol):
     """Where the objects of a kind go."""
+
+    def keep(self, kind: Kind, obj: dict[str, Any]) -> dict[str, Any]:
+        """Return what is kept of an object; taking that is taking the object."""
 
     def replace(
         self, kind: Kind, namespace: str | None, items: Sequence[Mapping[str, Any]], version: str
@@ -72,7 +76,8 @@ class Follower:
             await asyncio.sleep(delay * (0.5 + 0.5 * jitter()))
 
     async def _list(self) -> None:
-        page = await self._kube.list(self._kind, self._namespace, self._selector)
+        keep = partial(self._sink.keep, self._kind)
+        page = await self._kube.list(self._kind, self._namespace, self._selector, keep=keep)
         self._sink.replace(self._kind, self._namespace, page.items, page.version)
         self._version = page.version
         self.synced.set()

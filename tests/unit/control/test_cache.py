@@ -7,7 +7,7 @@ import pytest
 from hybrid_operator.control.cache import Children, Family, Resources, family_of
 from hybrid_operator.control.ownership import is_ours
 from hybrid_operator.core.state import Owner, Ref
-from hybrid_operator.kube.kinds import CHILDREN, DEPLOYMENT, POD, Key
+from hybrid_operator.kube.kinds import CHILDREN, DEPLOYMENT, POD, Key, Kind
 
 SERVICE = CHILDREN["Service"]
 FAMILY = Family("ns", "support")
@@ -49,6 +49,23 @@ def resource(version: int = 1, **change: Any) -> dict[str, Any]:
         "managedFields": [{"manager": "kubectl"}],
     }
     return {"metadata": metadata | change, "spec": spec, "status": status}
+
+
+STATUSES = [
+    pytest.param(SERVICE, {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}, id="a Service"),
+    pytest.param(DEPLOYMENT, {"replicas": 2, "collisionCount": 0}, id="a Deployment"),
+    pytest.param(
+        POD,
+        {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "False", "message": "no"}],
+            "containerStatuses": [
+                {"name": "x", "state": {"waiting": {"reason": "Crash"}, "running": {}}}
+            ],
+        },
+        id="a Pod",
+    ),
+]
 
 
 class TestChildren:
@@ -94,6 +111,16 @@ class TestChildren:
             "written-since",
             "another-kind",
         }
+
+    @pytest.mark.parametrize(("kind", "status"), STATUSES)
+    def test_what_is_kept_of_a_listed_object_is_all_that_is_kept_of_it(
+        self, kind: Kind, status: dict[str, Any]
+    ):
+        owns = {"manager": "me", "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {}}}}
+        whole = child(managedFields=[owns, {"manager": "kubelet"}]) | {"kind": kind.name}
+        whole["status"] = status
+        kept = self.cache.keep(kind, whole)
+        assert self.cache.keep(kind, kept) == kept != whole
 
     def test_a_list_of_one_namespace_says_nothing_of_another(self):
         self.cache.upsert(SERVICE, child("x", 3))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from hybrid_operator.kube.client import Change, Page
@@ -33,10 +33,10 @@ class Script:
             raise answer
         return answer
 
-    async def list(self, *_: object) -> Page:
+    async def list(self, *_: object, keep: Callable[[Any], Any]) -> Page:
         page = self._next("list")
         assert isinstance(page, Page)
-        return page
+        return Page([keep(item) for item in page.items], page.version)
 
     async def watch(
         self, _kind: object, _ns: object, version: str, *_: object
@@ -51,6 +51,9 @@ class Script:
 class Sink:
     def __init__(self) -> None:
         self.seen: list[str] = []
+
+    def keep(self, _kind: object, item: Any) -> Any:
+        return item
 
     def replace(self, _kind: object, _namespace: object, items: Any, version: str) -> None:
         self.seen.append(f"all as of {version}: {[item['metadata']['name'] for item in items]}")
