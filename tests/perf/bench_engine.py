@@ -1,0 +1,276 @@
+"""`make bench-engine`: the simulator's engine held to a real vLLM on this machine's CPU.
+
+    python -m tests.perf.bench_engine [--seconds 60] [--rate 0.5] [--rows FILE]
+
+The engine is a Llama with random weights (12 layers, 768 wide: 0.1 billion parameters). Prompts
+alone and batches alone give the three rates by which the event model knows an engine
+(`hybrid_operator.simulate.engine`): prefill, decode, and the fastest request. With these it
+replays the mix, requests at random times (Poisson), and the times to the first token and between
+tokens are compared. Needs `tests/cluster/vllm-env` and `tests/cluster/tiny-model`; 4 minutes on an
+idle machine.
+
+build/bench/engine.csv has the rows; `--rows` compares those of an earlier run instead of measuring:
+
+    prefill  one prompt of `prompt` tokens: seconds to its first token
+    decode   `batch` requests at once: seconds of a step, from two lengths of answer
+    mix      when a request came, its time to the first token and its mean time between tokens
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hybrid_operator.simulate.engine import Engine, Job
+from tests.support.vllm import NAME, engines, made
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OUT = Path("build") / "bench"
+PROMPTS = (64, 256, 512, 1024, 2048)
+BATCHES = (1, 2, 4, 8, 16, 32)
+SHORT, LONG = 8, 40
+"""Tokens of answers whose difference in time is that of the steps between."""
+RUNS = 5
+"""Of which the least counts: what else the machine does only adds."""
+WIDE = {
+    "hidden_size": 768,
+    "intermediate_size": 2048,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 4,
+    "head_dim": 64,
+    "num_hidden_layers": 12,
+}
+
+
+class Row(NamedTuple):
+    """One measurement; 0 where a column says nothing."""
+
+    what: str
+    batch: int
+    prompt: int
+    generated: int
+    arrived: float
+    """Seconds since the mix began."""
+    ttft_seconds: float
+    itl_seconds: float
+
+
+class Rates(NamedTuple):
+    """What the event model knows of an engine, in tokens/s."""
+
+    prefill: float
+    decode: float
+    fastest: float
+
+
+class Answer(NamedTuple):
+    """Times in seconds."""
+
+    first: float
+    done: float
+
+
+def ask(port: int, prompt: int, generated: int, seed: int) -> Answer:
+    """Return how long a request took to its first and to its last token."""
+    draw = random.Random(seed)  # noqa: S311  token ids
+    body = {
+        "model": NAME,
+        "prompt": [draw.randrange(16, 4000) for _ in range(prompt)],
+        "max_tokens": generated,
+        "ignore_eos": True,
+        "stream": True,
+    }
+    began, first = time.perf_counter(), 0.0
+    with closing(HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
+        head = {"content-type": "application/json"}
+        connection.request("POST", "/v1/completions", json.dumps(body), head)
+        reply = connection.getresponse()
+        if reply.status != 200:
+            raise RuntimeError(f"{reply.status}: {reply.read().decode()}")
+        for line in reply:
+            if not first and line.startswith(b"data: {"):
+                first = time.perf_counter() - began
+    return Answer(first, time.perf_counter() - began)
+
+
+def prefill(port: int) -> list[Row]:
+    found = []
+    for prompt in PROMPTS:
+        took = [ask(port, prompt, 1, prompt + 10_000 * run).done for run in range(RUNS)]
+        found.append(Row("prefill", 1, prompt, 1, 0.0, min(took), 0.0))
+        say(f"a prompt of {prompt} tokens: {min(took):.3f} s")
+    return found
+
+
+def decode(port: int) -> list[Row]:
+    found = []
+    for batch in BATCHES:
+        steps = []
+        for run in range(RUNS):
+            took = [together(port, batch, length, run) for length in (SHORT, LONG)]
+            steps.append((took[1] - took[0]) / (LONG - SHORT))
+        found.append(Row("decode", batch, 16, LONG, 0.0, 0.0, min(steps)))
+        say(f"a batch of {batch}: {1000 * min(steps):.1f} ms a step")
+    return found
+
+
+def together(port: int, batch: int, generated: int, run: int) -> float:
+    """Return the seconds until all of a batch have their answers."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(batch) as pool:
+        list(pool.map(lambda each: ask(port, 16, generated, 100 * run + each), range(batch)))
+    return time.perf_counter() - began
+
+
+def mix(port: int, seconds: float, rate: float) -> list[Row]:
+    """Send requests at random times, `rate` a second in the mean."""
+    draw, at, plan = random.Random(1), 0.0, []  # noqa: S311  arrivals
+    while at < seconds:
+        plan.append((at, draw.randint(16, 600), draw.randint(4, 60)))
+        at += draw.expovariate(rate)
+    say(f"a mix of {len(plan)} requests in {seconds:g} s")
+    began = time.perf_counter()
+
+    def one(index: int) -> Row:
+        at, prompt, generated = plan[index]
+        time.sleep(max(at - (time.perf_counter() - began), 0.0))
+        came = time.perf_counter() - began
+        took = ask(port, prompt, generated, 50_000 + index)
+        itl = (took.done - took.first) / (generated - 1)
+        return Row("mix", 0, prompt, generated, came, took.first, itl)
+
+    with ThreadPoolExecutor(len(plan)) as pool:
+        return list(pool.map(one, range(len(plan))))
+
+
+def wide(folder: Path) -> Path:
+    """Return where a model is made: the tiny one's tokenizer and a wider configuration."""
+    source, target = made("tiny-model"), folder / "model" / "current"
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        if file.suffix != ".safetensors":
+            (target / file.name).write_bytes(file.read_bytes())
+    config = json.loads((source / "config.json").read_text()) | WIDE
+    (target / "config.json").write_text(json.dumps(config))
+    return target.parent
+
+
+def measured(seconds: float, rate: float) -> list[Row]:
+    """Return what a vLLM that is started for it does."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        extra = ("--load-format", "dummy", "--no-enable-prefix-caching")
+        say("starting vLLM")
+        with engines(1, str(wide(folder)), folder, *extra) as (engine,):
+            ask(engine.port, 512, 8, 0)  # the first request compiles and allocates
+            return [
+                *prefill(engine.port),
+                *decode(engine.port),
+                *mix(engine.port, seconds, rate),
+            ]
+
+
+def rates(rows: Sequence[Row]) -> Rates:
+    """Return the rates of the engine: prefill by least squares over the lengths of prompts."""
+    prompts = [row for row in rows if row.what == "prefill"]
+    lengths, took = [row.prompt for row in prompts], [row.ttft_seconds for row in prompts]
+    slope = statistics.linear_regression(lengths, took).slope
+    steps = {row.batch: row.itl_seconds for row in rows if row.what == "decode"}
+    most = max(batch / step for batch, step in steps.items())
+    return Rates(1 / slope, most, 1 / steps[1])
+
+
+def replayed(rows: Sequence[Row], of: Rates) -> list[Row]:
+    """Return the mix as the simulated engine answers it."""
+    engine, jobs = Engine(of.prefill, of.decode, ready_at=0.0, fastest=of.fastest), []
+    for row in sorted((row for row in rows if row.what == "mix"), key=lambda row: row.arrived):
+        engine.advance(row.arrived)
+        jobs.append(Job(row.arrived, row.prompt, row.generated))
+        engine.add(jobs[-1])
+    while engine.active:
+        engine.advance(engine.next_event())
+    found = []
+    for job in jobs:
+        assert job.first_token is not None
+        assert job.done is not None
+        first, steps = job.first_token - job.arrived, max(job.generated - 1, 1)
+        itl = (job.done - job.first_token) / steps
+        found.append(Row("mix", 0, job.prompt, job.generated, job.arrived, first, itl))
+    return found
+
+
+def table(rows: Sequence[Row]) -> tuple[dict[str, float], str]:
+    """Return the figures, and the same as a Markdown table."""
+    of = rates(rows)
+    figures = {f"{name}_tokens_per_s": value for name, value in of._asdict().items()}
+    real = [row for row in rows if row.what == "mix"]
+    lines = [f"Engine: {', '.join(f'{name} {value:.0f}' for name, value in of._asdict().items())}"]
+    lines[0] += f" tokens/s; {len(real)} requests.\n"
+    lines += ["| of the mix | vLLM | simulated | ratio |", "|---|---|---|---|"]
+    both = real, replayed(rows, of)
+    for name, field in (("first token", "ttft_seconds"), ("between tokens", "itl_seconds")):
+        times = [sorted(getattr(row, field) for row in each) for each in both]
+        for share in (0.5, 0.9):
+            here, there = (each[round(share * (len(each) - 1))] for each in times)
+            what = f"time to the {name}" if "first" in name else f"time {name}"
+            figures |= {f"{field}_p{share * 100:.0f}_ratio": there / here}
+            ms = f"{1000 * here:.0f} ms | {1000 * there:.0f} ms"
+            lines.append(f"| {what}, p{share * 100:.0f} | {ms} | {there / here:.2f} |")
+    return figures, "\n".join(lines) + "\n"
+
+
+def read(path: Path) -> list[Row]:
+    """Return the rows of an earlier run."""
+    with path.open(newline="") as file:
+        return [
+            Row(row["what"], int(row["batch"]), int(row["prompt"]), int(row["generated"]),
+                float(row["arrived"]), float(row["ttft_seconds"]), float(row["itl_seconds"]))
+            for row in csv.DictReader(file)
+        ]  # fmt: skip
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Row._fields)
+        writer.writerows([*row[:4], *(f"{each:.4f}" for each in row[4:])] for row in rows)
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def main() -> int:
+    """Measure, or read; write build/bench/engine.csv, .json and .md; print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the mix")
+    parser.add_argument("--rate", type=float, default=0.5, help="of the mix, requests a second")
+    parser.add_argument("--rows", type=Path, help="compare these instead of measuring")
+    given = parser.parse_args()
+    rows = read(given.rows) if given.rows else measured(given.seconds, given.rate)
+    if not given.rows:
+        write(OUT / "engine.csv", rows)
+    figures, text = table(rows)
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "engine.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (OUT / "engine.md").write_text(text)
+    sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
