@@ -328,6 +328,10 @@ def table(figures: Figures) -> str:
     lines += [
         f"| {what} | {form.format(_shown(values[key]))} | {aim} |" for what, key, form, aim in ROWS
     ]
+    for phase in ("creation", "steady", "restart"):
+        written = sorted(values[f"{phase}_written"].items(), key=lambda each: -each[1])
+        told = ", ".join(f"{what}: {count}" for what, count in written)
+        lines += ["", f"Writes ({phase}): {told or 'none'}."]
     return "\n".join(lines) + "\n"
 
 

@@ -28,6 +28,7 @@ LEAST_PAGE = "vllm:prompt_tokens_total 0\nvllm:generation_tokens_total 0\n"
 BAD_PAGES = [
     pytest.param("e2", "", id="an engine that says nothing"),
     pytest.param("e2", "<html>502</html>", id="an engine behind a broken proxy"),
+    pytest.param("e2", "vllm:generated_total 1\n", id="an engine of a release that nobody knows"),
     pytest.param("e2", LEAST_PAGE + "vllm:num_requests_running NaN\n", id="an engine with NaN"),
     pytest.param("e2", LEAST_PAGE + "vllm:num_requests_waiting -1\n", id="fewer than none wait"),
     pytest.param("e2", LEAST_PAGE + "vllm:num_requests_running", id="an engine's page cut short"),
@@ -70,6 +71,27 @@ def test_pages_of_10_000_lines_and_counters_that_go_back_are_no_reason_to_hold()
             cluster.pages = {"e1": long, "e2": again}
             await cluster.look(step=30)
         assert cluster.replicas < 3
+
+    virtual_time.run(play())
+
+
+def test_an_engine_that_lies_neither_takes_a_replica_away_nor_spoils_what_was_learnt():
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=3)
+        await cluster.look(3, work=0.8)
+        before = cluster.scaler.status(KEY)
+        for look in range(40):
+            page = LEAST_PAGE.replace("tokens_total 0", f"tokens_total {10**15 * look}")
+            cluster.pages = {
+                "e2": page + "vllm:num_requests_running 9\nvllm:num_requests_waiting 9\n"
+            }
+            await cluster.look(work=0.8)
+        told = cluster.scaler.status(KEY)
+        assert before
+        assert told
+        for name in ("prefillTokensPerSecond", "decodeTokensPerSecond"):
+            assert told.models["m"][name] == before.models["m"][name]
+        assert cluster.replicas in (3, 4)
 
     virtual_time.run(play())
 
