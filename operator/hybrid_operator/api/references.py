@@ -32,6 +32,7 @@ _ALIAS_IS_MODEL = "an alias must not have the name of a model, which clients ask
 _ALIAS_LOCAL = "local of an alias must hold names of models or of their loras"
 _ALIAS_API = "api of an alias must hold a provider's name and the name of one of its models"
 _CLASSIFIER_MODEL = "model of the classifier must be the name of one of models"
+_JUDGE = "judge of a comparison must be a provider's name and the name of one of its models"
 
 
 def _local_names(spec: HybridInferenceSpec) -> Iterator[tuple[str, str]]:
@@ -100,6 +101,16 @@ def _classifier_model(spec: HybridInferenceSpec) -> Iterator[Problem]:
         yield Problem("routing.classifier.model", _CLASSIFIER_MODEL)
 
 
+def _judge(spec: HybridInferenceSpec) -> Iterator[Problem]:
+    """Find a judge that is not there; without any provider, it waits for one to be added."""
+    stated = spec.routing.comparison
+    if stated is None or not spec.providers:
+        return
+    known = {(p.name, m.name) for p in spec.providers for m in p.models}
+    if (stated.judge.provider, stated.judge.model) not in known:
+        yield Problem("routing.comparison.judge", _JUDGE)
+
+
 def _is_local(name: str) -> str:
     """Return the CEL expression that says whether a local model is asked for by `name`."""
     return (
@@ -123,6 +134,7 @@ def _no_served_name(condition: str) -> str:
 
 _ANY_ALIAS = "has(self.routing) && has(self.routing.aliases) && self.routing.aliases.exists(a, "
 _CLASSIFIER = "has(self.routing) && has(self.routing.classifier)"
+_COMPARISON = "has(self.routing) && has(self.routing.comparison)"
 
 _LOCAL_NAMES = (
     _no_served_name("self.models.exists(o, o.name == s)"),
@@ -182,6 +194,14 @@ RULES = (
         _CLASSIFIER_MODEL,
         _classifier_model,
         ".routing.classifier",
+    ),
+    Rule(
+        f"!({_COMPARISON}) || !has(self.providers) || size(self.providers) == 0"
+        " || self.providers.exists(p, p.name == self.routing.comparison.judge.provider"
+        " && p.models.exists(m, m.name == self.routing.comparison.judge.model))",
+        _JUDGE,
+        _judge,
+        ".routing.comparison",
     ),
     rule(
         f"!({_CLASSIFIER} && has(self.routing.classifier.type)"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hybrid_operator.cli.cutting import down
 from hybrid_operator.cli.main import EXIT_NO, BadInputError
 from hybrid_operator.cli.output import table
 from hybrid_operator.cli.states import STATE, read_state
@@ -16,9 +17,12 @@ from hybrid_operator.kube.client import ConnectError, Kube, connect
 from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import CHILDREN, RESOURCE, Key
 from hybrid_router.classify.model import shipped
+from hybrid_router.core.cascade import NAME as CASCADE
+from hybrid_router.core.cost import Prices
 from hybrid_router.outcomes import fit as fitting
 from hybrid_router.outcomes import log as logs
-from hybrid_router.table import encode_calibration
+from hybrid_router.outcomes.cutting import cheapest
+from hybrid_router.table import Price, encode_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -53,12 +57,17 @@ PROBABILITY = click.FloatRange(0, 1)
     "--quality", type=PROBABILITY, default=0.95, show_default=True,
     help="Share of the API's quality, for the figures.",
 )  # fmt: skip
+@click.option(
+    "--usd", nargs=3, type=click.FloatRange(min=0), metavar="INPUT OUTPUT LOCAL",
+    help="For a cascade's threshold: USD per million tokens, the API's and the local model's.",
+)  # fmt: skip
 def fit(
     paths: tuple[Any, ...],
     output: Path | None,
     before: Path | None,
     threshold: float,
     quality: float,
+    usd: tuple[float, float, float] | None,
 ) -> None:
     """Fit confidences to what became of local answers.
 
@@ -84,6 +93,8 @@ def fit(
     fitted = fitting.fit(log, known, threshold, quality, now, curve)
     click.echo(_page(fitted, log, threshold, quality))
     _judge(fitted)
+    if log.classifier == CASCADE:
+        click.echo(_cheapest(log, fitted, usd, quality))
     if output is None:
         click.echo("\nnext: the same with -o state.json")
         return
@@ -107,6 +118,28 @@ def _judge(fitted: Fitted) -> None:
             f"{held.log_loss_after:.4f}, now {held.log_loss_before:.4f}); what is in force stays"
         )
         raise click.exceptions.Exit(EXIT_NO)
+
+
+def _cheapest(
+    log: Log, fitted: Fitted, usd: tuple[float, float, float] | None, quality: float
+) -> str:
+    """Return the sentence about a cascade's threshold at which least is paid."""
+    if usd is None:
+        return "\nwith --usd INPUT OUTPUT LOCAL, the threshold at which least is paid is said, too"
+    prices = Prices(
+        api=Price(input=usd[0], output=usd[1]), local=Price(input=usd[2], output=usd[2])
+    )
+    try:
+        cut = cheapest(log, fitted, prices, quality)
+    except ValueError as error:
+        return f"\nno threshold is chosen: {error}"
+    paid = f"{cut.usd * 1000:.4f} USD per 1000 requests"
+    if cut.threshold is None:
+        return f"\ndrafts do not pay at {quality:.0%} of the API's quality: {paid} without them"
+    return (
+        f"\ncheapest at {quality:.0%} of the API's quality, expected: a threshold of "
+        f"{down(cut.threshold):.4f}, {cut.local:.1%} local, {paid}"
+    )
 
 
 def _gathered(log: Log) -> str:

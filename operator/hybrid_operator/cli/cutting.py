@@ -81,7 +81,7 @@ def _row(each: Cut) -> dict[str, Any]:
     }
 
 
-def _down(threshold: float) -> float:
+def down(threshold: float) -> float:
     """Return it with four decimals and no higher: the sample that it is of stays local."""
     return math.floor(threshold * 10_000) / 10_000
 
@@ -91,7 +91,7 @@ def _page(chosen: Cut, cuts: Sequence[Cut], count: int) -> str:
     shown = [each for i, each in enumerate(cuts) if i % step == 0 or each in (chosen, cuts[-1])]
     rows = [
         (
-            "no drafts" if each.threshold is None else f"{_down(each.threshold):.4f}",
+            "no drafts" if each.threshold is None else f"{down(each.threshold):.4f}",
             f"{each.quality:.1%}",
             f"{each.local:.1%}",
             f"{each.usd * 1000:.4f}",
@@ -104,5 +104,5 @@ def _page(chosen: Cut, cuts: Sequence[Cut], count: int) -> str:
         return f"{text}\n\nDrafts do not pay at these prices and this quality ({count} samples)."
     return (
         f"{text}\n\nFrom {count} samples. Next, in the resource:\n"
-        f'  routing: {{threshold: "{_down(chosen.threshold):.4f}", classifier: {{type: cascade}}}}'
+        f'  routing: {{threshold: "{down(chosen.threshold):.4f}", classifier: {{type: cascade}}}}'
     )

@@ -34,6 +34,12 @@ LEAST_OUTCOMES = 30
 DEVIATIONS = 3.0
 """How far apart two shares of good answers must be, in standard errors. They are looked at again
 and again, so that the usual two would find a difference sooner or later where there is none."""
+_OTHERS = "another model of the classifier than the routers have"
+_OTHER = {
+    "cascade": "drafts by other weights: a local model's source, revision or quantization changed",
+    "slm": "other weights: the asked model, its source, revision or quantization changed",
+}
+"""What a state is of that the routers do not take, by its classifier."""
 _KEPT = 8
 """Digests of states that are not taken again."""
 
@@ -128,7 +134,7 @@ def decide(observed: Observed, name: str, history: History) -> Decided:
             why=history.why,
         )
     if any(not report.calibrated(digest) for report in observed.reports):
-        other = f"state {digest} is of another model of the classifier than the routers have"
+        other = f"state {digest} is of {_OTHER.get(offered.classifier, _OTHERS)}"
         return _told(observed, history, "OtherModel", f"{other}: fit it again from new decisions")
     held = offered.held_out
     figures = f"log loss {held.log_loss_before:.3f} to {held.log_loss_after:.3f}"

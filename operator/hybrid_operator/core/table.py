@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
 from hybrid_operator.core import comparison, limits, naming, prices, rules
-from hybrid_operator.core.engine import intent
+from hybrid_operator.core.engine import intent, weights
 from hybrid_operator.core.engine.concurrency import at_once
 from hybrid_operator.core.engine.surfaces import surfaces
 from hybrid_operator.core.objects.router_pod import KEYS, key_file
@@ -285,12 +285,15 @@ def _classifier(spec: HybridInferenceSpec, defaults: EngineDefaults) -> Classifi
     asked = next((m for m in spec.models if wanted.model in {None, m.name}), None)
     if wanted.type == "slm" and asked is not None:
         target = _local_target(asked, defaults, asked.name)
-        return Classifier(type="slm", target=target, timeout=timeout)
+        return Classifier(
+            type="slm", target=target, timeout=timeout, weights=weights.digest([asked])
+        )
     if wanted.type == "cascade":
         return Classifier(
             type="cascade",
             timeout=_seconds(wanted.timeout, CASCADE_SECONDS),
             draft_tokens=wanted.draft_tokens or _DEFAULT.classifier.draft_tokens,
+            weights=weights.digest(spec.models),
         )
     return Classifier(type="none" if wanted.type == "none" else "embedded", timeout=timeout)
 

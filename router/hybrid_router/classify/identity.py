@@ -18,7 +18,8 @@ def identity(description: table.Classifier) -> tuple[str, str]:
     if description.type == "embedded":
         return "embedded", shipped_digest()
     target = description.target
-    return description.type, _digest(target.model.encode() if target is not None else b"")
+    model = target.model if target is not None else ""
+    return description.type, _digest(f"{model}{description.weights}".encode())
 
 
 @cache

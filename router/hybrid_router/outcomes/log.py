@@ -18,6 +18,12 @@ WEIGHTS = {"feedback": 1.0, "judge": 1.0, "escalation": 0.5, "repeat": 0.25}
 Of several about one answer, the first of these counts."""
 
 
+class _Draft(msgspec.Struct):
+    """Of a cascade."""
+
+    tokens: int = 0
+
+
 class _Line(msgspec.Struct):
     """A line of either kind."""
 
@@ -33,6 +39,9 @@ class _Line(msgspec.Struct):
     classifier: str = ""
     classifier_model: str = ""
     served_model: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    draft: _Draft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Decision:
     """Whether a local model answered."""
     served: str = ""
     """The model that answered."""
+    tokens: tuple[int, int, int] = (0, 0, 0)
+    """Of the prompt, of the draft as it was judged, of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +149,10 @@ def _lines(lines: Iterable[str], found: Log) -> Iterator[_Line]:
 def _join(found: Log, line: _Line, judged: dict[tuple[str, str], _Line]) -> None:
     score = line.score if line.score is not None else line.confidence or 0.0
     intent = line.intent or UNKNOWN
+    drafted = line.draft.tokens if line.draft is not None else 0
+    tokens = line.prompt_tokens, drafted, line.completion_tokens
     found.decisions.append(
-        Decision(line.request_id, intent, score, line.source == "local", line.served_model)
+        Decision(line.request_id, intent, score, line.source == "local", line.served_model, tokens)
     )
     for source, weight in WEIGHTS.items():
         said = judged.get((source, "local"))

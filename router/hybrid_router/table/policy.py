@@ -25,6 +25,9 @@ class Classifier(Part, frozen=True):
     how long a stream may be held."""
     draft_tokens: Annotated[int, Meta(ge=1, le=4096)] = 32
     """For `cascade`: the tokens of a draft that are judged."""
+    weights: Annotated[str, Meta(max_length=64)] = ""
+    """For `slm` and `cascade`: digest of what the local models are. A calibration state is of the
+    answers of these weights; those of others are as sure of other things."""
 
 
 class Comparison(Part, frozen=True):

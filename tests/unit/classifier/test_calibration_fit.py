@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 
 from hybrid_router.classify.model import Point
 from hybrid_router.core.calibration import corrected
+from hybrid_router.core.cost import Prices
 from hybrid_router.outcomes import fit as fitting
+from hybrid_router.outcomes.cutting import cheapest
 from hybrid_router.outcomes.log import Example, Log, read
-from hybrid_router.table import EVERY, Map, TableError, decode_calibration, encode_calibration
+from hybrid_router.table import (
+    EVERY,
+    Map,
+    Price,
+    TableError,
+    decode_calibration,
+    encode_calibration,
+)
 from hybrid_router.telemetry.drift import population_stability
 
 settings.register_profile("without deadlines", deadline=None)
@@ -169,6 +178,48 @@ def test_while_the_api_is_not_judged_a_quality_keeps_the_share_that_it_had():
     assert [(s.quality, s.local) for s in fitted.state.curve] == [(1, 0), (0.96, 0.3), (0.8, 0.8)]
     assert fitted.state.curve[1].threshold < 0.7
     assert decode_calibration(encode_calibration(fitted.state)).curve == fitted.state.curve
+
+
+def drafts():
+    """Return a cascade's log: sure drafts are right, unsure ones are not; ten tokens each."""
+    lines = []
+    for number in range(400):
+        sure = number % 2
+        fields = {
+            "classifier": "cascade", "score": 0.9 if sure else 0.1, "prompt_tokens": 100,
+            "completion_tokens": 50, "draft": {"logprob": -0.1, "margin": 0.5, "tokens": 10},
+        }  # fmt: skip
+        lines += [decision(str(number), **fields), outcome(str(number), score=float(sure))]
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("local_usd", "quality", "drafts_pay", "local"),
+    [
+        pytest.param(0.1, 0.95, True, 0.5, id="a cheap local model: the sure drafts stay"),
+        pytest.param(0.1, 0.1, True, 1.0, id="any quality will do: all stay"),
+        pytest.param(9.0, 0.95, False, 0.0, id="a dear local model: no drafts at all"),
+    ],
+)
+def test_a_cascades_log_gives_the_threshold_at_which_least_is_paid(
+    local_usd, quality, drafts_pay, local
+):
+    log = read(drafts())
+    fitted = fitting.fit(log, None, 0.85, quality, "")
+    found = cheapest(log, fitted, prices(local_usd), quality)
+    assert (found.threshold is not None, found.local) == (drafts_pay, local)
+    assert found.quality >= quality
+
+
+def test_a_log_without_drafts_gives_no_threshold():
+    log = read([decision("a", classifier="cascade"), outcome("a")])
+    fitted = fitting.fit(log, None, 0.85, 0.95, "")
+    with pytest.raises(ValueError, match="no samples"):
+        cheapest(log, fitted, prices(0.1), 0.95)
+
+
+def prices(local_usd):
+    return Prices(local=Price(input=local_usd, output=local_usd), api=Price(input=2.0, output=8.0))
 
 
 @given(st.lists(st.integers(0, 1000), min_size=20, max_size=20))

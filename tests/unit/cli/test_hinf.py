@@ -134,13 +134,33 @@ def test_fit_writes_nothing_where_there_is_no_ground_for_it(tmp_path, outcomes, 
     assert not state.exists()
 
 
-def judged(number, *, good):
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param(["--usd", "2", "8", "0.1"], "cheapest at 95% of the API's quality", id="pays"),
+        pytest.param(["--usd", "0", "0", "9"], "drafts do not pay", id="does not pay"),
+        pytest.param([], "with --usd INPUT OUTPUT LOCAL", id="no prices"),
+    ],
+)
+def test_fit_chooses_a_cascades_threshold_by_what_it_costs(tmp_path, options, told):
+    log = tmp_path / "log.jsonl"
+    drafted = {
+        "classifier": "cascade", "prompt_tokens": 90, "completion_tokens": 50,
+        "draft": {"tokens": 10},
+    }  # fmt: skip
+    lines = [judged(n, good=n % 2, score=0.1 + 0.8 * (n % 2), **drafted) for n in range(400)]
+    log.write_text("".join(lines))
+    result = hinf("classifier", "fit", "--log", str(log), *options)
+    assert (result.exit_code, told in result.output) == (0, True), result.output
+
+
+def judged(number, *, good, **fields):
     """Return two lines of a router's log: a local answer, and what a client says of it."""
     at = {"request_id": f"r{number}", "key": "alice", "time": 1.0}
     decision = at | {
         "status": 200, "intent": "chat", "confidence": 0.95, "source": "local",
         "classifier": "embedded", "classifier_model": "m",
-    }  # fmt: skip
+    } | fields  # fmt: skip
     outcome = at | {"type": "outcome", "source": "feedback", "score": float(good), "side": "local"}
     return f"{json.dumps(decision)}\n{json.dumps(outcome)}\n"
 
