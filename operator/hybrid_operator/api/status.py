@@ -61,6 +61,8 @@ class ScalingStatus(Spec):
     """Prompt tokens that one replica computes per second when it does nothing else, as learnt."""
     decode_tokens_per_second: int | None = None
     """Tokens that one replica generates per second when it does nothing else, as learnt."""
+    cold_start_seconds: Annotated[int, Field(le=1800)] | None = None
+    """Time from asking for a replica until it serves, as seen; missing before one was."""
     decisions: Annotated[
         list[Annotated[str, Field(max_length=40)]], Field(max_length=10, json_schema_extra=ATOMIC)
     ] = []

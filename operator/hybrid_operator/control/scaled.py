@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hybrid_operator.core.scaling import profile
 from hybrid_operator.core.scaling.capacity import Capacity, seeded
 from hybrid_operator.core.scaling.memory import Memory, pack, unpack
+from hybrid_operator.core.scaling.starts import LEAST, MOST, Starts
 from hybrid_operator.core.scaling.window import NOTHING_SEEN, Window
 
 if TYPE_CHECKING:
@@ -92,12 +93,13 @@ class Scaled:
         """Return `status.models[].scaling`; None before anything was ever decided."""
         if self.decision is None:
             return self.before
-        told = self.told or self.capacity
+        told, cold = self.told or self.capacity, round(self.window.starts.seconds)
         return {
             "recommended": self.decision.replicas,
             "reason": self.decision.reason,
             "prefillTokensPerSecond": round(told.prefill),
             "decodeTokensPerSecond": round(told.decode),
+            **({"coldStartSeconds": cold} if cold else {}),
             "decisions": list(self.decisions),
         }
 
@@ -136,6 +138,9 @@ def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Sca
     scaled = Scaled(seed, before=status or None)
     scaled.window = _unpacked(memory)
     scaled.kept = memory if scaled.window != NOTHING_SEEN else ""
+    cold = status.get("coldStartSeconds")
+    if isinstance(cold, int) and LEAST <= cold <= MOST:
+        scaled.window = replace(scaled.window, starts=Starts(float(cold)))
     prefill, decode = status.get("prefillTokensPerSecond"), status.get("decodeTokensPerSecond")
     if isinstance(prefill, int) and isinstance(decode, int) and prefill > 0 and decode > 0:
         learnt = seeded(prefill, decode)

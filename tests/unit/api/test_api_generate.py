@@ -99,7 +99,7 @@ def _largest(schema: dict[str, Any]) -> Any:
     if schema["type"] == "object":
         return {name: _largest(each) for name, each in schema["properties"].items()}
     if schema["type"] == "integer":
-        return 10**12
+        return schema.get("maximum", 10**12)
     return "x" * schema.get("maxLength", len("2026-01-01T00:00:00Z"))
 
 

@@ -23,6 +23,7 @@ def test_capacity_and_decisions_outlive_the_process():
                     "scaling": {
                         "prefillTokensPerSecond": 321,
                         "decodeTokensPerSecond": 45,
+                        "coldStartSeconds": 240,
                         "decisions": ["2025-12-31T23:00Z 2>1 Demand"],
                     },
                 }
@@ -36,6 +37,7 @@ def test_capacity_and_decisions_outlive_the_process():
             "reason": "Demand",
             "prefillTokensPerSecond": 321,
             "decodeTokensPerSecond": 45,
+            "coldStartSeconds": 240,
             "decisions": ["2025-12-31T23:00Z 2>1 Demand"],
         }
 

@@ -87,9 +87,11 @@ def test_a_policy_goes_on_after_a_restart_as_it_would_have_without_one():
     window, replicas = Window(), 0
 
     def play(seconds: int, window: Window, replicas: int, *, busy: bool) -> tuple[Window, int]:
+        asked = [replicas] * 7
         for tick in range(0, seconds, 15):
             demand = 2.0 if busy and tick % 1200 < 120 else 0.0
-            sample = Sample(15.0, demand, demand * 0.02, replicas=replicas, ready=replicas)
+            asked = [*asked[1:], replicas]
+            sample = Sample(15.0, demand, demand * 0.02, replicas=replicas, ready=min(asked))
             window = observe(window, sample, policy, now + timedelta(seconds=tick))
             decision = decide(window, policy, now)
             window, replicas = remember(window, decision), decision.replicas

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hybrid_operator.core.scaling.profile import expected
 from hybrid_operator.core.scaling.types import Decision, Reason
-from hybrid_operator.core.scaling.window import LEARNING_SECONDS, STABILISATION_SECONDS, priced
+from hybrid_operator.core.scaling.window import (
+    LEARNING_SECONDS,
+    STABILISATION_SECONDS,
+    cold_start,
+    priced,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -141,7 +146,7 @@ def _covers(hint: Hint, now: datetime) -> bool:
 def _forecast(window: Window, policy: Policy, now: datetime) -> list[_Wish]:
     if not policy.forecast:
         return []
-    demand = expected(window.profile, now, policy.cold_start_seconds)
+    demand = expected(window.profile, now, cold_start(window, policy))
     need = _for(demand, policy)
     if priced(window, policy):
         full = math.floor(demand / policy.utilization)
@@ -206,6 +211,7 @@ def _numbers(window: Window, sample: Sample, policy: Policy) -> dict[str, float]
         "demand_fast_replicas": window.fast,
         "ready_replicas": float(sample.ready),
         "quiet_seconds": window.quiet,
+        "cold_start_seconds": cold_start(window, policy),
     }
     if priced(window, policy):
         found["earning_replicas"] = float(window.levels.wanted)

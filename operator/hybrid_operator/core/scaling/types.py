@@ -94,7 +94,7 @@ class Policy:
     gpu_hour_usd: float | None = None
     """Price of a replica for an hour. None: unknown; 0: owned. The cost guard acts on neither."""
     cold_start_seconds: float = 90.0
-    """From asking for a replica until it serves."""
+    """From asking for a replica until it serves, before one was seen to start."""
     objectives: Objectives = field(default_factory=Objectives)
     hints: tuple[Hint, ...] = ()
     forecast: bool = False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hybrid_operator.core.scaling.levels import NOTHING, Levels, Rates
 from hybrid_operator.core.scaling.profile import noted
+from hybrid_operator.core.scaling.starts import NONE_SEEN, Starts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,6 +57,7 @@ class Window:
     """Time and replicas from which the step limit counts."""
     profile: Profile = ()
     """Demand by time of the day; empty without forecast."""
+    starts: Starts = NONE_SEEN
 
 
 NOTHING_SEEN = Window()
@@ -70,7 +72,13 @@ def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Wi
     time = window.time + sample.seconds
     if not math.isfinite(sample.demand) or sample.demand < 0:
         sample = replace(sample, demand=0.0, complete=False)
-    window = replace(window, last=sample, time=time, base=_base(window, sample, time))
+    window = replace(
+        window,
+        last=sample,
+        starts=window.starts.after(window.time, sample.replicas, sample.ready),
+        time=time,
+        base=_base(window, sample, time),
+    )
     if not window.recent:
         window = replace(window, recent=((time, sample.replicas),))
     if sample.seconds <= 0 or (not sample.complete and sample.demand <= window.stable):
@@ -111,12 +119,17 @@ def priced(window: Window, policy: Policy) -> bool:
     return bool(policy.gpu_hour_usd) and window.usd_per_work > 0
 
 
+def cold_start(window: Window, policy: Policy) -> float:
+    """Return the seconds from asking for a replica until it serves: as seen, else as assumed."""
+    return round(window.starts.seconds, 1) or policy.cold_start_seconds
+
+
 def _levels(window: Window, demand: float, each: float, policy: Policy, seconds: float) -> Levels:
     if not policy.gpu_hour_usd or each <= 0:
         return window.levels
     usd = policy.gpu_hour_usd / _HOUR
-    start = usd * policy.cold_start_seconds
-    rates = Rates(seconds, usd * seconds, start, policy.cold_start_seconds)
+    cold = cold_start(window, policy)
+    rates = Rates(seconds, usd * seconds, usd * cold, cold)
     return window.levels.after(demand, demand * each, policy.utilization, rates)
 
 
