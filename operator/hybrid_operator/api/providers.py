@@ -25,21 +25,6 @@ URL = Annotated[str, Field(max_length=1024), HTTP_URL]
 AZURE_VERSION = Shape("[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?", "must be a date, such as 2024-10-21")
 KNOWN = ("openai", "anthropic")
 """Names and types that bring their own base URL."""
-HOSTS = {
-    "api.anthropic.com": "anthropic",
-    "api.cerebras.ai": "cerebras",
-    "api.deepseek.com": "deepseek",
-    "api.fireworks.ai": "fireworks",
-    "api.groq.com": "groq",
-    "api.mistral.ai": "mistral",
-    "api.moonshot.ai": "moonshotai",
-    "api.openai.com": "openai",
-    "api.perplexity.ai": "perplexity",
-    "api.together.xyz": "together",
-    "api.x.ai": "x-ai",
-    "api.z.ai": "zai",
-}
-"""Whose API a host is, where what it charges is published; names as genai-prices has them."""
 
 
 class Prices(Spec):

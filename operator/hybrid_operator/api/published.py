@@ -17,10 +17,11 @@ import genai_prices
 from genai_prices import Usage, calc_price
 from genai_prices.data import providers
 
-from hybrid_operator.api.providers import HOSTS
+from hybrid_operator.core.prices import HOSTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from decimal import Decimal
 
 MILLION = 1_000_000
 TOKENS = 1000
@@ -55,21 +56,27 @@ def priced_at() -> datetime:
 
 
 def _prices(provider: str) -> Iterator[tuple[str, list[str]]]:
-    usages = (
-        Usage(input_tokens=TOKENS),
-        Usage(output_tokens=TOKENS),
-        Usage(input_tokens=TOKENS, cache_read_tokens=TOKENS),
-    )
     at = priced_at()
     found = next(each for each in providers if each.id == provider)
+
+    def usd(model: str, usage: Usage) -> Decimal:
+        return calc_price(
+            usage, model, provider_id=provider, genai_request_timestamp=at
+        ).total_price
+
     for model in found.models:
         try:
-            costs = [
-                calc_price(each, model.id, provider_id=provider, genai_request_timestamp=at)
-                for each in usages
-            ]
+            costs = [usd(model.id, usage(TOKENS)) for usage in _USAGES]
         except LookupError:  # it has an entry, and no name that finds it
             continue
-        per_million = [each.total_price * MILLION / TOKENS for each in costs]
-        if per_million[0]:
-            yield model.id, [f"{each.normalize():f}" for each in per_million]
+        # Not those that charge for the request itself (Perplexity's searches).
+        if costs[0] and usd(model.id, _USAGES[0](2 * TOKENS)) == 2 * costs[0]:
+            yield model.id, [f"{(each * MILLION / TOKENS).normalize():f}" for each in costs]
+
+
+_USAGES: tuple[Callable[[int], Usage], ...] = (
+    lambda tokens: Usage(input_tokens=tokens),
+    lambda tokens: Usage(output_tokens=tokens),
+    lambda tokens: Usage(input_tokens=tokens, cache_read_tokens=tokens),
+)
+"""What is priced: input, output, cached input."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 
 from hybrid_operator.cli import finding, plot
 from hybrid_operator.cli.main import BadInputError
-from hybrid_operator.cli.output import emit, table
+from hybrid_operator.cli.output import WIDTH, emit, table
 from hybrid_operator.core.engine import tco as money
 from hybrid_operator.core.engine import throughput
 from hybrid_operator.core.engine.defaults import CURRENT
@@ -276,7 +277,7 @@ def _page(document: dict[str, Any], curve: list[plot.Volume]) -> str:
     ]  # fmt: skip
     return "\n\n".join(
         [
-            f"Verdict: {document['verdict']}.",
+            textwrap.fill(f"Verdict: {document['verdict']}.", WIDTH),
             table(("", "API", "GPUS"), rows),
             plot.text(curve),
             table(("MIND",), [(each,) for each in document["warnings"]]),

@@ -10,11 +10,27 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hybrid_operator.api.providers import HOSTS
 from hybrid_operator.core.engine import data
 
 if TYPE_CHECKING:
     from hybrid_operator.api.providers import Provider, ProviderModel
+
+
+HOSTS = {
+    "api.anthropic.com": "anthropic",
+    "api.cerebras.ai": "cerebras",
+    "api.deepseek.com": "deepseek",
+    "api.fireworks.ai": "fireworks",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral",
+    "api.moonshot.ai": "moonshotai",
+    "api.openai.com": "openai",
+    "api.perplexity.ai": "perplexity",
+    "api.together.xyz": "together",
+    "api.x.ai": "x-ai",
+    "api.z.ai": "zai",
+}
+"""Whose API a host is, where what it charges is published; names as genai-prices has them."""
 
 
 class Price(msgspec.Struct, frozen=True, array_like=True):
@@ -48,6 +64,12 @@ def published(provider: str, model: str) -> Price | None:
     """Return what `provider` publishes for `model`; None where it is not known."""
     known = _file().providers.get(provider, {})
     return known.get(model) or known.get(_DATED.sub("", model))
+
+
+def sold_by(model: str) -> str | None:
+    """Return the provider of whom it is published what `model` costs; None for none or several."""
+    found = [name for name, models in _file().providers.items() if model in models]
+    return found[0] if len(found) == 1 else None
 
 
 def price(provider: Provider, model: ProviderModel) -> Price | None:

@@ -8,6 +8,7 @@ import genai_prices
 import pytest
 
 from hybrid_operator.api import published
+from hybrid_operator.cli.prices import request_usd
 from hybrid_operator.core import prices
 from hybrid_operator.core.engine import data
 from tests.support.resources import spec
@@ -81,3 +82,20 @@ def test_prices_depend_on_no_hour(monkeypatch):
     document = published.document()
     assert set(asked) == {published.priced_at()}  # DeepSeek's API has other prices at some hours
     assert document == data.text("api_prices.json")
+
+
+def test_who_charges_for_requests_has_no_price_of_tokens():
+    assert prices.published("perplexity", "sonar") is None
+
+
+@pytest.mark.parametrize("tokens", [(1000, 0, 300), (16_384, 5000, 800)])
+def test_what_is_published_is_what_genai_prices_says(tokens):
+    sent, cached, answered = tokens
+    usage = genai_prices.Usage(input_tokens=sent, cache_read_tokens=cached, output_tokens=answered)
+    for provider, model in (("openai", "gpt-4o-mini"), ("anthropic", "claude-sonnet-4-5")):
+        said = genai_prices.calc_price(
+            usage, model, provider_id=provider, genai_request_timestamp=published.priced_at()
+        )
+        usd, note = request_usd(f"{provider}/{model}", *tokens)
+        assert usd == said.total_price
+        assert note.startswith(f"price of {provider}/{model} from genai-prices")
