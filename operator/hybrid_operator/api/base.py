@@ -10,17 +10,17 @@ here, for files that no API server has seen. Both say the same sentence.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
 GROUP = "hybridinference.dev"
 VERSION = "v1alpha1"
@@ -31,8 +31,7 @@ SHORT_NAME = "hinf"
 VALIDATIONS = "x-kubernetes-validations"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True, order=True):
     """What is wrong with a resource, and where (`spec.models[1].accelerator.type`)."""
 
     path: str
@@ -47,8 +46,7 @@ class Problem:
         return Problem(f"{path}{joint}{self.path}", self.message)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """What must hold between the fields of one part, for the API server and for Python."""
 
     cel: str
@@ -85,6 +83,11 @@ def _add_docs_and_rules(schema: dict[str, Any], part: type[BaseModel]) -> None:
         schema[VALIDATIONS] = [each.entry() for each in rules]
 
 
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
 class Spec(BaseModel):
     """A part of the resource: frozen, camelCase on the wire.
 
@@ -95,7 +98,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         populate_by_name=True,
-        alias_generator=to_camel,
+        alias_generator=_camel,
         defer_build=True,  # what a program does not read it need not build
         extra="ignore",
         json_schema_extra=_add_docs_and_rules,
@@ -105,8 +108,7 @@ class Spec(BaseModel):
     """What must hold between the fields."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """What a string must look like. Stands last in its `Annotated`, after the length.
 
     `pattern` is a regular expression for the whole string that RE2 and Python read alike, without

@@ -6,9 +6,9 @@ the dict.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -17,8 +17,7 @@ from hybrid_operator.api.base import VALIDATIONS, Spec
 _AS_IT_IS = core_schema.plain_serializer_function_ser_schema(lambda value: value)
 
 
-@dataclass(frozen=True, slots=True)
-class AsWritten:
+class AsWritten(msgspec.Struct, frozen=True):
     """Marks a dict that must read as the type `shape`, and stays a dict."""
 
     shape: type[Spec]
@@ -39,8 +38,7 @@ def _keep(value: Any, read: core_schema.ValidatorFunctionWrapHandler) -> Any:  #
 _QUANTITY = re.compile("[0-9]+([.][0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceQuantity:
+class ResourceQuantity(msgspec.Struct, frozen=True):
     """Marks what Kubernetes calls a quantity: a whole number, or a string such as 100m or 2Gi."""
 
     message = "must be a quantity such as 2, 500m or 2Gi"

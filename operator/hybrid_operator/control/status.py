@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.control import scaled
 from hybrid_operator.core.naming import digest
-from hybrid_operator.core.objects.record import canonical
+from hybrid_operator.core.written import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

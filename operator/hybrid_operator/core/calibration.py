@@ -8,7 +8,6 @@ nothing and a state that was taken back stays so until another one is offered.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,8 +71,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why the last of them was taken back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """The state in force, and what to say of it."""
 
     history: History

@@ -15,6 +15,7 @@ from hybrid_operator.core.engine.fit import Fit
 from hybrid_operator.core.engine.judged import judge
 from hybrid_operator.core.objects import engine, engine_pod, record, router, router_pod
 from hybrid_operator.core.state import Object, Observed, Ref
+from hybrid_operator.core.written import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,7 @@ class _Engine(msgspec.Struct, frozen=True):
 
     @property
     def outdated(self) -> bool:
-        return record.canonical(self.kept.template) != record.canonical(self.fresh.template)
+        return canonical(self.kept.template) != canonical(self.fresh.template)
 
 
 def ref(obj: Object) -> Ref:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.core import naming, quantity
 from hybrid_operator.core.objects import meta
-from hybrid_operator.core.objects.record import canonical
+from hybrid_operator.core.written import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence

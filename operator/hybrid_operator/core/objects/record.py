@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_operator.api.base import Spec
 from hybrid_operator.core import naming
 from hybrid_operator.core.objects import meta
 from hybrid_operator.core.state import Object
+from hybrid_operator.core.written import canonical, said
 
 if TYPE_CHECKING:
     from hybrid_operator.api.models import ModelSpec
@@ -37,32 +37,10 @@ class Record(msgspec.Struct, frozen=True):
     template: Object
 
 
-def canonical(value: object) -> str:
-    """Return JSON that is the same for the same value."""
-    return msgspec.json.encode(value, order="deterministic").decode()
-
-
 def spec_hash(model: ModelSpec) -> str:
     """Return a hash of what the resource says, literally, of the model's pods."""
-    said = {name: each for name, each in _said(model).items() if name not in _UNRELATED}
-    return naming.digest(canonical(said), length=16)
-
-
-def _said(part: Spec) -> dict[str, Any]:
-    """Return what was written, by the names on the wire.
-
-    As `model_dump` would, for which pydantic would first have to build a serializer of the part.
-    """
-    fields = type(part).model_fields
-    return {
-        fields[name].alias or name: _plain(getattr(part, name)) for name in part.model_fields_set
-    }
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Spec):
-        return _said(value)
-    return [_plain(each) for each in value] if isinstance(value, list) else value
+    shaping = {name: each for name, each in said(model).items() if name not in _UNRELATED}
+    return naming.digest(canonical(shaping), length=16)
 
 
 def to_annotations(record: Record) -> dict[str, str]:
