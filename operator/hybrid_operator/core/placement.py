@@ -98,9 +98,14 @@ def _known(product: str) -> str:
 
 
 def _what_there_is(nodes: Sequence[NodeView], wanted: Wanted) -> str:
-    products = Counter(each.product for each in nodes)
+    products: Counter[str] = Counter()
+    for each in nodes:
+        products[each.product] += each.offers(wanted.resource)
     unlabelled = products.pop("", 0)
     found = [f"{count} x {_known(name)}" for name, count in products.most_common(_NAMED)]
+    more = len(products) - len(found)
+    if more:
+        found.append(f"{more} more kind{'s' if more > 1 else ''}")
     if unlabelled:
         found.append(
             f"{unlabelled} without the label {PRODUCT_LABEL} (GPU Feature Discovery sets it)"

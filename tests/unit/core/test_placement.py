@@ -27,10 +27,19 @@ def node(product: str = "NVIDIA-A10G", count: int = 4, taken: int = 0, memory: i
             A10G,
             [node("NVIDIA-L4"), node("NVIDIA-L4"), node("")],
             "NoSuchGPU",
-            "no node has this GPU: NVIDIA-A10G is wanted, and nodes have 2 x NVIDIA-L4 "
-            "(accelerator.type l4), 1 without the label nvidia.com/gpu.product (GPU Feature "
+            "no node has this GPU: NVIDIA-A10G is wanted, and nodes have 8 x NVIDIA-L4 "
+            "(accelerator.type l4), 4 without the label nvidia.com/gpu.product (GPU Feature "
             "Discovery sets it)",
             id="another GPU, and one without a label",
+        ),
+        pytest.param(
+            A10G,
+            [node("NVIDIA-A40", 3), node("NVIDIA-L4", 8), node("NVIDIA-L40", 2), node("Tesla-T4")],
+            "NoSuchGPU",
+            "no node has this GPU: NVIDIA-A10G is wanted, and nodes have 8 x NVIDIA-L4 "
+            "(accelerator.type l4), 4 x Tesla-T4 (accelerator.type t4), 3 x NVIDIA-A40 "
+            "(accelerator.type a40), 1 more kind",
+            id="more kinds than there is room for",
         ),
         pytest.param(
             A10G,
