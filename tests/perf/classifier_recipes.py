@@ -1,9 +1,8 @@
 """What the embedded classifier is held against: the field's recipes, on the same splits.
 
 Each is fitted on the same questions as the classifier, its scores out of fold (whole subjects left
-out) make a Platt scaling and the threshold for a quality, and it is scored on the subjects left
-out. Embeddings are no dependency of this project: they come as a NumPy file, a row per question
-(`python -m tests.perf.embed_labels`).
+out) make a probability and the threshold for a quality, and it is scored on the subjects left out.
+The reference's list of features is not published; `surface` is written after its description.
 """
 
 from __future__ import annotations
@@ -11,15 +10,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hybrid_router.classify.training.labels import Label, folds
+from hybrid_router.classify import features
+from hybrid_router.classify.additive import PAIRED
+from hybrid_router.classify.training import fit as training
+from hybrid_router.classify.training import measures
+from hybrid_router.classify.training.labels import FAULTY, Label, folds
 
 FOLDS = 4
 _ASKS = (
@@ -36,8 +41,8 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _OPTION = re.compile(r"^[A-F]\. (.*)$", re.MULTILINE)
 
 
-def surface_76(text: str) -> list[float]:
-    """Return 76 features of a question's form, in plain Python: lengths, digits, options ..."""
+def surface(text: str) -> list[float]:
+    """Return 67 features of a question's form, in plain Python: lengths, digits, options ..."""
     at = text.find("\nA. ")
     question = text if at < 0 else text[:at]
     options = _OPTION.findall(text) if at >= 0 else []
@@ -71,6 +76,11 @@ def surface_76(text: str) -> list[float]:
 
 Fitted = Callable[[Any], Any]
 """From a table of features to scores between 0 and 1."""
+Fit = Callable[[Any, Any], Fitted]
+"""From a table of features, and who was right, to that."""
+Calibrate = Callable[[Any, Any], Callable[[Any], Any]]
+"""From scores out of fold, and who was right, to what makes a score a probability."""
+_PAIRED = [features.NAMES.index(name) for name in PAIRED]
 
 
 def boosted(table: Any, right: Any) -> Fitted:
@@ -83,6 +93,27 @@ def boosted(table: Any, right: Any) -> Fitted:
     return lambda found: model.predict_proba(found)[:, 1]
 
 
+def additive(table: Any, right: Any) -> Fitted:
+    """Fit the embedded classifier's own score, on questions as they stand."""
+    edges, steps = zip(*map(training.steps, table.T), strict=True)
+
+    def columns(found: Any) -> Any:
+        normal = np.column_stack(
+            [
+                np.array(step)[np.searchsorted(np.array(edge), column, side="right")]
+                for edge, step, column in zip(edges, steps, found.T, strict=True)
+            ]
+        )
+        paired = normal[:, _PAIRED]
+        pairs = combinations(range(len(_PAIRED)), 2)
+        return np.column_stack([normal, *(paired[:, a] * paired[:, b] for a, b in pairs)])
+
+    known = columns(table)
+    spread = known.std(axis=0) + 1e-9
+    model = LogisticRegression(C=training.FREEDOM_OF_FORM, max_iter=300).fit(known / spread, right)
+    return lambda found: model.predict_proba(columns(found) / spread)[:, 1]
+
+
 def linear(table: Any, right: Any, freedom: float = 0.01) -> Fitted:
     """Fit a logistic regression on standardised columns."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=freedom, max_iter=500))
@@ -90,9 +121,7 @@ def linear(table: Any, right: Any, freedom: float = 0.01) -> Fitted:
     return lambda found: model.predict_proba(found)[:, 1]
 
 
-def grouped(
-    fit: Callable[[Any, Any], Fitted], table: Any, rows: Sequence[Label], count: int = FOLDS
-) -> Any:
+def grouped(fit: Fit, table: Any, rows: Sequence[Label], count: int = FOLDS) -> Any:
     """Return scores out of fold: whole subjects are left out in turn."""
     fold = folds([row.subject for row in rows], count)
     number = np.array([fold[row.subject] for row in rows])
@@ -102,3 +131,72 @@ def grouped(
             table[number == each]
         )
     return scores
+
+
+def _log_odds(scores: Any) -> Any:
+    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))
+
+
+def _regression(columns: Callable[[Any], Any], scores: Any, right: Any) -> Callable[[Any], Any]:
+    model = LogisticRegression(C=1e6, tol=1e-8).fit(columns(scores), right)
+    return lambda found: model.predict_proba(columns(found))[:, 1]
+
+
+def platt(scores: Any, right: Any) -> Callable[[Any], Any]:
+    """Fit a slope and an offset on log-odds."""
+    return _regression(lambda s: _log_odds(s)[:, None], scores, right)
+
+
+def beta(scores: Any, right: Any) -> Callable[[Any], Any]:
+    """Fit beta calibration: log p and log (1 - p) each have a slope (Kull et al., 2017)."""
+
+    def columns(found: Any) -> Any:
+        clipped = np.clip(found, 1e-6, 1 - 1e-6)
+        return np.column_stack([np.log(clipped), -np.log1p(-clipped)])
+
+    return _regression(columns, scores, right)
+
+
+def isotonic(scores: Any, right: Any) -> Callable[[Any], Any]:
+    """Fit an increasing step function."""
+    model = IsotonicRegression(out_of_bounds="clip", y_min=0.01, y_max=0.99).fit(scores, right)
+    predict: Callable[[Any], Any] = model.predict
+    return predict
+
+
+_POINTS = 60
+
+
+def venn_abers(scores: Any, right: Any) -> Callable[[Any], Any]:
+    """Fit Venn-Abers: two isotonic fits with the score itself added as wrong and as right.
+
+    At `_POINTS` scores, linear between them; the two are merged as Vovk does, p1 / (1 - p0 + p1).
+    """
+    grid = np.unique(np.quantile(scores, np.linspace(0, 1, _POINTS)))
+    merged = []
+    for at in grid:
+        low, high = (
+            IsotonicRegression(out_of_bounds="clip")
+            .fit(np.append(scores, at), np.append(right, label))
+            .predict([at])[0]
+            for label in (0.0, 1.0)
+        )
+        merged.append(high / (1 - low + high))
+    return lambda found: np.interp(found, grid, merged)
+
+
+CALIBRATIONS: dict[str, Calibrate] = {
+    "Platt": platt, "beta": beta, "isotonic": isotonic, "Venn-Abers": venn_abers,
+}  # fmt: skip
+
+
+def threshold(rows: Sequence[Label], probabilities: Any, quality: float) -> float:
+    """Return the lowest threshold that keeps a quality on all rows with sound labels together."""
+    sound = [i for i, row in enumerate(rows) if row.subject not in FAULTY]
+    points = measures.quality_curve(
+        [float(probabilities[i]) for i in sound],
+        [rows[i].small for i in sound],
+        [rows[i].large for i in sound],
+    )
+    return measures.threshold_for_quality(points, quality)

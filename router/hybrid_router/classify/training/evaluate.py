@@ -23,6 +23,7 @@ PARTS = 13
 RESAMPLES = 200
 """Of the subjects, for intervals: how else could the subjects have fallen?"""
 QUALITIES = (0.95, 0.90)
+SURE = 0.85
 ORACLE = "oracle: each subject's mean"
 
 
@@ -35,6 +36,9 @@ class Figures:
     apgr: float
     ece: float
     share_at_85: float
+    """The largest share, of the surest first, that is right 85 % of the time: of the ranking."""
+    said_85: float
+    """The share whose probability is 0.85 or more: what a threshold of 0.85 keeps local."""
     local_at_95: float
     local_at_90: float
 
@@ -52,13 +56,14 @@ def figures(name: str, rows: Sequence[Label], scores: Sequence[float]) -> Figure
         measures.auc(scores, small),
         measures.apgr(kept, *both),
         measures.ece([min(max(s, 0.0), 1.0) for s in scores], small),
-        measures.share_at_precision(scores, small, 0.85),
+        measures.share_at_precision(scores, small, SURE),
+        sum(score >= SURE for score in scores) / len(scores),
         at_95,
         at_90,
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
     """What the whole training gives for rows of subjects that it was not given."""
 
@@ -66,12 +71,14 @@ class Held:
     probabilities: list[float]
     quality_at_95: list[float]
     """Quality reached, per group, by the threshold that the training chose for 0.95."""
+    pooled_at_95: float
+    """The same over the questions of all groups, each by its own training's threshold."""
 
 
 def held_out(rows: Sequence[Label]) -> Held:
     """Train on all groups but one, calibration and curve included, and score that one; in turn."""
     fold = folds([row.subject for row in rows], GROUPS)
-    held = Held([], [], [])
+    held, right, most = Held([], [], [], 0.0), 0, 0
     said = fit.intents(rows, held_out=True)  # knows subjects and phrases, and nobody's answers
     for group in range(GROUPS):
         outside = [row for row in rows if fold[row.subject] == group]
@@ -82,7 +89,10 @@ def held_out(rows: Sequence[Label]) -> Held:
         found = [model.judge(model.read(row.prompt)).probability for row in outside]
         held.rows.extend(outside)
         held.probabilities.extend(found)
-        held.quality_at_95.append(_reached(outside, found, fit.threshold(model, QUALITIES[0])))
+        kept, best = _reached(outside, found, fit.threshold(model, QUALITIES[0]))
+        held.quality_at_95.append(kept / best)
+        right, most = right + kept, most + best
+    held.pooled_at_95 = right / most
     return held
 
 
@@ -155,10 +165,13 @@ def check_no_leak(inside: Sequence[Label], outside: Sequence[Label]) -> None:
         raise ValueError("a question is on both sides")
 
 
-def _reached(rows: Sequence[Label], probabilities: Sequence[float], threshold: float) -> float:
+def _reached(
+    rows: Sequence[Label], probabilities: Sequence[float], threshold: float
+) -> tuple[int, int]:
+    """Return the right answers of both sides together, and those of the large model alone."""
     sound = [i for i, row in enumerate(rows) if row.subject not in FAULTY]
     right = sum(rows[i].small if probabilities[i] >= threshold else rows[i].large for i in sound)
-    return right / sum(rows[i].large for i in sound)
+    return right, sum(rows[i].large for i in sound)
 
 
 def baselines(rows: Sequence[Label]) -> dict[str, list[float]]:

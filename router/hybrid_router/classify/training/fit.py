@@ -45,7 +45,7 @@ _STEPS = 32
 """Of a feature's table, at most."""
 _MOST = 2.5
 """The largest normal score."""
-_FREEDOM_OF_FORM = 0.003
+FREEDOM_OF_FORM = 0.003
 """Inverse strength of the penalty on the weights of features."""
 _OPTIONS = features.NAMES.index("options")
 _SUBJECT_INTENTS = {
@@ -98,22 +98,22 @@ class Scorer:
 def additive(texts: Sequence[str], right: Any) -> Additive:  # noqa: ANN401  an array
     """Fit the additive score: tables of normal scores, then one regression with a penalty."""
     found = np.array([_found(text) for text in texts])
-    edges, steps = zip(*map(_steps, found.T), strict=True)
-    blank = Additive(0.0, list(edges), list(steps), [], [])
+    edges, scores = zip(*map(steps, found.T), strict=True)
+    blank = Additive(0.0, list(edges), list(scores), [], [])
     normal = np.array([blank.normal(row) for row in found.tolist()])
     paired = normal[:, [features.NAMES.index(name) for name in PAIRED]]
     columns = range(len(PAIRED))
     products = [paired[:, a] * paired[:, b] for a, b in combinations(columns, 2)]
     table = np.column_stack([normal, *products])
     spread = table.std(axis=0) + 1e-9
-    fitted = LogisticRegression(C=_FREEDOM_OF_FORM, max_iter=300, tol=1e-5)
+    fitted = LogisticRegression(C=FREEDOM_OF_FORM, max_iter=300, tol=1e-5)
     fitted.fit(table / spread, right)
     weights = [round(float(w), 4) for w in fitted.coef_[0] / spread]
     bias, n = round(float(fitted.intercept_[0]), 4), len(features.NAMES)
-    return Additive(bias, list(edges), list(steps), weights[:n], weights[n:])
+    return Additive(bias, list(edges), list(scores), weights[:n], weights[n:])
 
 
-def _steps(column: Any) -> tuple[list[float], list[float]]:  # noqa: ANN401  an array
+def steps(column: Any) -> tuple[list[float], list[float]]:  # noqa: ANN401  an array
     """Return edges of steps of about equal size, and the normal score of each step."""
     values, counts = np.unique(column.round(6), return_counts=True)
     middle = (np.cumsum(counts) - counts / 2) / len(column)

@@ -1,0 +1,156 @@
+"""The embedded classifier's score beside the field's recipes: `make bench-recipes LABELS=FILE`.
+
+Ten times ten subjects are left out, drawn by chance from seeds that were fixed before anything was
+looked at. Each recipe is fitted on the other subjects; its scores out of fold (whole subjects left
+out again) make its probability (Platt) and its threshold for 95 % of the large model's quality.
+What a figure is worth shows in its spread: the oracle knows each left-out subject's mean.
+
+EMBEDDINGS=wordllama=FILE.npy:minilm=FILE.npy adds embeddings, a row per question, made elsewhere.
+CALIBRATIONS=1 holds ways of calibrating the embedded score side by side instead. Writes
+build/bench/recipes.json and .md. About 8 minutes of one core, 3 for the calibrations.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from hybrid_router.classify import features
+from hybrid_router.classify.training import labels, measures
+from hybrid_router.classify.training.labels import FAULTY, Label
+from tests.perf import classifier_recipes as recipes
+
+OUT = Path("build/bench")
+SPLITS, LEFT_OUT = 10, 10
+QUALITY = 0.95
+COLUMNS = ("auc", "apgr", "ece", "share_right_85", "share_said_85", "quality", "missed_by")
+HEADS = ("AUC", "APGR", "ECE", "largest share 85 % right", "share with P >= 0.85",
+         "quality for 95 %", "missed by")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows to fit on and rows to score, by their numbers."""
+
+    inside: Any
+    outside: Any
+
+
+def splits(rows: Sequence[Label]) -> Iterator[Split]:
+    """Yield the splits; no subject and no question is on both sides."""
+    subjects = sorted({row.subject for row in rows})
+    for seed in range(SPLITS):
+        chance = random.Random(seed)  # noqa: S311  a split, not a secret
+        left = set(chance.sample(subjects, LEFT_OUT))
+        asked = {row.prompt for row in rows if row.subject in left}
+        yield Split(
+            np.array([i for i, row in enumerate(rows) if row.prompt not in asked]),
+            np.array([i for i, row in enumerate(rows) if row.subject in left]),
+        )
+
+
+def figures(rows: Sequence[Label], said: Any, threshold: float | None = None) -> dict[str, float]:
+    """Return the figures of one split; those of the large model leave faulty labels out."""
+    small = [row.small for row in rows]
+    sound = [i for i, row in enumerate(rows) if row.subject not in FAULTY]
+    kept, large = [float(said[i]) for i in sound], [rows[i].large for i in sound]
+    found = {
+        "auc": measures.auc(said.tolist(), small),
+        "apgr": measures.apgr(kept, [rows[i].small for i in sound], large),
+        "ece": measures.ece(said.tolist(), small),
+        "share_right_85": measures.share_at_precision(said.tolist(), small, 0.85),
+        "share_said_85": float((said >= 0.85).mean()),
+    }
+    if threshold is not None:
+        right = sum(
+            rows[i].small if p >= threshold else rows[i].large
+            for i, p in zip(sound, kept, strict=True)
+        )
+        found["quality"] = right / sum(large)
+        found["missed_by"] = abs(found["quality"] - QUALITY)
+    return found
+
+
+def measured(
+    rows: Sequence[Label],
+    table: Any,
+    fit: recipes.Fit,
+    calibrate: recipes.Calibrate = recipes.platt,
+) -> list[dict[str, float]]:
+    """Return the figures of a recipe on every split."""
+    found = []
+    for split in splits(rows):
+        inside = [rows[i] for i in split.inside]
+        right = np.array([row.small for row in inside])
+        known = table[split.inside]
+        out_of_fold = recipes.grouped(fit, known, inside)
+        probability = calibrate(out_of_fold, right)
+        said = probability(fit(known, right)(table[split.outside]))
+        threshold = recipes.threshold(inside, probability(out_of_fold), QUALITY)
+        found.append(figures([rows[i] for i in split.outside], said, threshold))
+    return found
+
+
+def oracle(rows: Sequence[Label]) -> list[dict[str, float]]:
+    """Return the figures of who knows the mean of every subject left out, and no more."""
+    found = []
+    for split in splits(rows):
+        outside = [rows[i] for i in split.outside]
+        answers: dict[str, list[bool]] = {}
+        for row in outside:
+            answers.setdefault(row.subject, []).append(row.small)
+        said = np.array([sum(answers[r.subject]) / len(answers[r.subject]) for r in outside])
+        found.append(figures(outside, said))
+    return found
+
+
+def report(found: dict[str, list[dict[str, float]]]) -> str:
+    """Return the table: the mean over splits, and the least and the most."""
+    lines = [f"| | {' | '.join(HEADS)} |", f"|{'---|' * (len(HEADS) + 1)}"]
+    for name, each in found.items():
+        cells = []
+        for column in COLUMNS:
+            values = [split[column] for split in each if column in split]
+            shown = f"{mean(values):.3f} ({min(values):.3f} to {max(values):.3f})" if values else ""
+            cells.append(shown)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, write and print."""
+    rows = labels.read([Path(each) for each in os.environ["LABELS"].split(":")])
+    ours = np.array([features.surface(row.prompt) for row in rows])
+    found: dict[str, list[dict[str, float]]] = {}
+    if os.environ.get("CALIBRATIONS"):
+        for name, calibrate in recipes.CALIBRATIONS.items():
+            found[name] = measured(rows, ours, recipes.additive, calibrate)
+    else:
+        form = np.array([recipes.surface(row.prompt) for row in rows])
+        found["oracle: each subject's mean"] = oracle(rows)
+        found["embedded (additive)"] = measured(rows, ours, recipes.additive)
+        found["its features, boosting"] = measured(rows, ours, recipes.boosted)
+        found["surface features, logistic regression"] = measured(rows, form, recipes.linear)
+        found["surface features, boosting"] = measured(rows, form, recipes.boosted)
+        for each in filter(None, os.environ.get("EMBEDDINGS", "").split(":")):
+            name, _, file = each.partition("=")
+            vectors = np.load(file)
+            found[f"{name}, logistic regression"] = measured(rows, vectors, recipes.linear)
+            both = np.hstack([form, vectors])
+            found[f"surface features and {name}, boosting"] = measured(rows, both, recipes.boosted)
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "recipes.json").write_text(json.dumps(found, indent=2) + "\n")
+    (OUT / "recipes.md").write_text(report(found))
+    print(report(found))  # noqa: T201  a program for the terminal
+
+
+if __name__ == "__main__":
+    main()
