@@ -31,6 +31,10 @@ BAD = [
     pytest.param(b'"m"', None, id="a string"),
     pytest.param(b"null", None, id="null"),
     pytest.param(b'{"model":"\xff",' + MESSAGES + b"}", None, id="bytes that are not UTF-8"),
+    pytest.param(b'\xef\xbb\xbf{"model":"m",' + MESSAGES + b"}", None, id="a byte order mark"),
+    pytest.param(('{"model":"m"}').encode("utf-16"), None, id="UTF-16"),
+    pytest.param(b'{"model":"m","top_p":NaN,' + MESSAGES + b"}", None, id="a number that is none"),
+    pytest.param(b'{"model":"m","user":"\x00",' + MESSAGES + b"}", None, id="a control character"),
     pytest.param(b"{" + MESSAGES + b"}", "model", id="no model"),
     pytest.param(b'{"model":null,' + MESSAGES + b"}", "model", id="a model that is null"),
     pytest.param(b'{"model":7,' + MESSAGES + b"}", "model", id="a model that is a number"),
@@ -77,6 +81,15 @@ async def test_messages_that_are_no_objects_are_400_where_they_are_judged():
         body = {"model": "auto", "messages": ["hi"]}
         reply = await r.post("/v1/chat/completions", body)
     assert (reply.status, reply.error["param"]) == (400, "messages")
+
+
+async def test_of_a_name_that_occurs_twice_the_last_value_counts_and_is_sent_alone():
+    body = b'{"model":"nobody","stream":true,"stream":false,"model":"only",' + MESSAGES + b"}"
+    async with Upstream() as up, router(table({"only": backend(up.url)})) as r:
+        reply = await r.post("/v1/chat/completions", body)
+    assert (reply.status, reply.json()["object"]) == (200, "chat.completion")
+    sent = up.received[0].body
+    assert [sent.count(name) for name in (b'"model"', b'"stream"', b"nobody")] == [1, 1, 0]
 
 
 def test_what_does_not_change_is_forwarded_byte_by_byte():
