@@ -209,6 +209,27 @@ def test_an_access_log_is_a_trace_of_what_local_models_were_asked(tmp_path):
     assert reading.read(path).requests == ((0.0, 900, 60), (4.0, 30, 9))
 
 
+def test_a_stretched_trace_has_longer_pauses_and_a_multiplied_one_more_requests():
+    made = trace.bursts(0.2)
+    longer, more = trace.stretched(made, 24), trace.multiplied(made, 10)
+    assert longer.seconds == pytest.approx(24 * made.seconds)
+    assert [each[1:] for each in longer.requests] == [each[1:] for each in made.requests]
+    assert len(more.requests) == 10 * len(made.requests)
+    assert made.seconds <= more.seconds < made.seconds + 1
+    assert all(a.at <= b.at for a, b in itertools.pairwise(more.requests))
+
+
+def test_days_have_all_requests_at_noon_and_a_tenth_at_midnight():
+    steady = trace.Trace("steady", tuple(trace.Request(float(at), 9, 9) for at in range(600)))
+    made = trace.daily(steady, 3)
+    hours = [0] * 24
+    for each in made.requests:
+        hours[int(each.at / 3600) % 24] += 1
+    assert made.seconds == pytest.approx(3 * 86_400, abs=60)
+    assert hours[12] == pytest.approx(3 * 3600, rel=0.03)
+    assert hours[0] == pytest.approx(3 * 360, rel=0.2)
+
+
 BAD = [
     pytest.param(LOG[2], "holds no answered request", id="a log of what was the API's"),
     pytest.param("the router is ready", "or a router's access log", id="a log without requests"),
@@ -216,6 +237,7 @@ BAD = [
     pytest.param(HEAD, "holds no request", id="an empty one"),
     pytest.param(HEAD + "2026-11-25 00:00:00,many,1\n", "line 2", id="a word for a number"),
     pytest.param(HEAD + "2026-11-25 00:00:00,-1,1\n", "fewer than 0", id="fewer tokens than none"),
+    pytest.param(HEAD + "2026-11-25 00:00:00,1,1\n\udcff", "not text in UTF-8", id="bytes"),
     pytest.param(HEAD + "soon,1,1\n", "line 2", id="a time that is none"),
     pytest.param(HEAD + "2026-11-25 00:00:00,1\n", "line 2", id="a row that is short"),
 ]
@@ -224,7 +246,7 @@ BAD = [
 @pytest.mark.parametrize(("text", "message"), BAD)
 def test_a_bad_trace_is_refused_with_its_line(tmp_path, text, message):
     path = tmp_path / "trace.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     result = hinf("--trace", str(path), "--policy", "hpa")
     assert result.exit_code == 2
     assert message in result.output

@@ -37,11 +37,6 @@ class Capacity:
         """Return engine-seconds for so many tokens."""
         return prompt / self.prefill + generated / self.decode
 
-    def tokens_per_s(self, prompt: float, generated: float) -> float:
-        """Return tokens/s of a busy replica at the mix of `prompt` to `generated`."""
-        work = self.work(prompt, generated)
-        return (prompt + generated) / work if work > 0 else self.prefill
-
 
 def seeded(prefill: float, decode: float) -> Capacity:
     """Return a capacity that was never seen, in tokens/s."""

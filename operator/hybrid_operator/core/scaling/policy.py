@@ -186,11 +186,8 @@ def _stabilised(wish: _Wish, window: Window, policy: Policy) -> _Wish:
     current = window.last.replicas if window.last else 0
     if wish.replicas >= highest or wish.reason == "Idle" or wish.replicas >= current:
         return wish
-    held = min(highest, current)
-    if held <= wish.replicas:
-        return wish
     why = f"{highest} were recommended within {STABILISATION_SECONDS:.0f} s; {wish.why}"
-    return _Wish(held, "Stabilising", why)
+    return _Wish(min(highest, current), "Stabilising", why)
 
 
 def _limited(wish: _Wish, window: Window) -> _Wish:
