@@ -22,6 +22,7 @@ import argparse
 import csv
 import json
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -261,6 +262,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0.5, help="of the mix, requests a second")
     parser.add_argument("--rows", type=Path, help="compare these instead of measuring")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, vLLM ends too
     rows = read(given.rows) if given.rows else measured(given.seconds, given.rate)
     if not given.rows:
         write(OUT / "engine.csv", rows)
