@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     import httpx2 as httpx
 
-collect_ignore = [] if os.environ.get("HINF_FULL") else ["chart/test_keda_example.py"]
+FULL = ["chart/test_keda_example.py", "operator/test_operator_keda.py"]
+collect_ignore = [] if os.environ.get("HINF_FULL") else FULL
 """What `make test-full` alone runs."""
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = ROOT / "crds" / "hybridinference.dev_hybridinferences.yaml"
