@@ -158,10 +158,14 @@ def is_open(url: str) -> bool:
 
 @contextlib.contextmanager
 def client(name: str, key: str = "none") -> Iterator[openai.OpenAI]:
-    """Yield openai-python's client for a resource's routers; it does not retry by itself."""
+    """Yield openai-python's client for a resource's routers; it does not retry by itself.
+
+    It waits for longer than a router lets anybody wait for a first replica (60 s): given up at the
+    same time, a request that the router answers with 503 and Retry-After would be lost.
+    """
     with (
         reach(f"{name}-router") as url,
-        openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=60) as found,
+        openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=120) as found,
     ):
         yield found
 
