@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PER_PHRASE = 6
-HELD_OUT = 4
-"""One phrase of so many, in every language and intent."""
+PARTS = 4
+"""Into which the phrases of every language and intent are divided; one at a time is held out."""
 
 CODE = (
     (
@@ -59,7 +59,8 @@ class Example:
     text: str
     intent: str
     language: str
-    held_out: bool
+    part: int | None
+    """Of its phrase; None for words that name a task, which are never held out."""
 
 
 def languages() -> list[str]:
@@ -79,8 +80,7 @@ def generate(seed: int = 0) -> Iterator[Example]:
             for number, phrase in enumerate(said["intents"][intent]):
                 for _ in range(PER_PHRASE):
                     text = _filled(phrase, english if language == "en" else said, english, chance)
-                    held_out = number % HELD_OUT == HELD_OUT - 1
-                    yield Example(text, intent, language, held_out)
+                    yield Example(text, intent, language, number % PARTS)
             yield from _named(language, intent, said, chance)
 
 
@@ -95,7 +95,7 @@ def _named(
             text = f"{text}: {chance.choice(said['texts'])}"
         elif intent in _WITH_CODE and chance.random() < _MATERIAL:
             text = f"{text}: {chance.choice(CODE)}"
-        yield Example(text, intent, language, held_out=False)
+        yield Example(text, intent, language, None)
 
 
 _LEXICON: dict[str, dict[str, str]] = tomllib.loads(

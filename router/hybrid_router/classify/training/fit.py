@@ -139,10 +139,11 @@ def out_of_fold(rows: Sequence[Label], count: int = FOLDS) -> list[float]:
 
 
 def intents(
-    rows: Sequence[Label], *, held_out: bool
+    rows: Sequence[Label], *, without: int | None = None
 ) -> tuple[list[float], dict[str, list[tuple[int, float]]]]:
-    """Fit the intents; with `held_out`, also on the phrases that are kept for measuring."""
-    texts = [(e.text, e.intent) for e in examples.generate(SEED) if held_out or not e.held_out]
+    """Fit the intents, without the phrases of one part where they are to be measured."""
+    made = examples.generate(SEED)
+    texts = [(e.text, e.intent) for e in made if e.part is None or e.part != without]
     seen: dict[str, int] = {}
     for row in rows:
         intent = _SUBJECT_INTENTS.get(row.subject)
@@ -239,7 +240,7 @@ def train(
     said(f"scoring {len(rows)} questions by fits that never saw their subject")
     scores = out_of_fold(rows, count)
     said("fitting the intents")
-    bias, weights = intents_fitted or intents(rows, held_out=True)
+    bias, weights = intents_fitted or intents(rows)
     asked = [named(bias, weights, row.prompt) for row in rows]
     asked = [intent if intent in LABELLED else UNKNOWN for intent in asked]
     said("fitting the score")
