@@ -24,13 +24,13 @@ EXPECTED = "HINF_EXPECTS_COMPILED"
 """Set where a test run is to have the compiled modules: a test then checks that it does."""
 
 MODULES = (
-    "admission", "answering", "judging", "keys", "pipeline", "ticker", "unanswered",
+    "admission", "answering", "chunks", "judging", "keys", "pipeline", "ticker", "unanswered",
     "core/balance", "core/breaker", "core/decision", "core/limits", "core/ramp",
     "datapolicy/gate", "datapolicy/source",
     "discovery/registry",
     "endpoints/inference", "endpoints/routes",
-    "openai/answer", "openai/body", "openai/form", "openai/prefix", "openai/request", "openai/sse",
-    "openai/tokens",
+    "openai/answer", "openai/body", "openai/form", "openai/plain", "openai/prefix",
+    "openai/request", "openai/sse", "openai/tokens",
     "server/body", "server/connection", "server/exchange", "server/request", "server/server",
     "telemetry/decisions", "telemetry/diverted", "telemetry/genai", "telemetry/metrics",
     "telemetry/series", "telemetry/trace",

@@ -16,6 +16,7 @@ from mypy_extensions import mypyc_attr
 
 from hybrid_router.openai.answer import lenient_usage
 from hybrid_router.openai.errors import error_event
+from hybrid_router.openai.plain import Plain, plain
 from hybrid_router.openai.shapes import Event
 
 if TYPE_CHECKING:
@@ -157,30 +158,27 @@ class Filter(EventFilter):
         hides_usage: the router asked for the usage, the client did not.
     """
 
-    __slots__ = ("_hides_usage",)
+    __slots__ = ("_hides_usage", "_plain")
 
     def __init__(self, *, hides_usage: bool) -> None:
         super().__init__()
         self._hides_usage = hides_usage
+        self._plain: Plain | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Take a part of the body and return what the client may have now."""
-        # find() and not `in`: that tries its operand as a number first, and drops the error, for
-        # twice the price.
-        if (
-            self.committed
-            and not self._rest
-            and data.endswith(b"\n\n")
-            and data.find(b'"usage"') < 0
-            and data.find(b'"error"') < 0
-            and data.find(ABORTED) < 0
-            and data.find(DONE) < 0
-            and data.find(b"\r") < 0
-            and not self.done
-        ):
-            self.events += data.count(b"\n\n")
+        if not self.committed or self._rest or self.done:
+            return self._events(data)
+        if self._plain is not None and self._plain.holds(data):
+            self.events += 1
             return data
-        return self._events(data)
+        if not _passes(data):
+            return self._events(data)
+        events = data.count(b"\n\n")
+        self.events += events
+        if events == 1:
+            self._plain = plain(data) or self._plain
+        return data
 
     def broken(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which cannot go on."""
@@ -260,6 +258,20 @@ class Filter(EventFilter):
             self.events -= 1
             return b""
         return b"data: " + _encode(fields) + b"\n\n"
+
+
+def _passes(data: bytes) -> bool:
+    """Return whether these are whole events that say nothing which needs attention."""
+    # find() and not `in`: that tries its operand as a number first, and drops the error, for
+    # twice the price.
+    return (
+        data.endswith(b"\n\n")
+        and data.find(b'"usage"') < 0
+        and data.find(b'"error"') < 0
+        and data.find(ABORTED) < 0
+        and data.find(DONE) < 0
+        and data.find(b"\r") < 0
+    )
 
 
 def _is_aborted(data: bytes) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from hybrid_router.openai.plain import piece
 from hybrid_router.openai.sse import DONE, MAX_EVENT_BYTES, payload, split
 
 _Fields = dict[str, msgspec.Raw]
@@ -100,8 +101,9 @@ class Tokens:
             data = self._rest + data
             self._rest = b""
         form = self.form
-        if form is not None and data.find(b"\n\n") == len(data) - 2:  # one event, as mostly
-            return self._cut(data, form)
+        cut = self._cut(data, form) if form is not None else b""  # mostly it is one event
+        if cut:
+            return cut
         events, self._rest = split(data)
         if len(self._rest) > MAX_EVENT_BYTES:
             self.failure = "an event is too long"
@@ -110,25 +112,26 @@ class Tokens:
             if self.failure is not None:
                 break
             form = self.form
-            passed.append(self._parse(event) if form is None else self._cut(event, form))
+            cut = self._cut(event, form) if form is not None else b""
+            passed.append(cut or self._parse(event))
         return b"".join(passed)
 
     def _cut(self, event: bytes, form: Form) -> bytes:
-        """Cut the ids out by their place; parse an event of another form.
+        """Cut the ids out by their place; return nothing for an event of another form, or several.
 
         The tail begins with an unescaped quote, which no JSON string holds: it is found in the
         chunk's structure only, whatever the model says.
         """
         prefix, tail, closing = form
-        at = event.rfind(tail)
-        if at < 0 or not event.startswith(prefix) or not event.endswith(_END):
-            return self._parse(event)
+        start, at = len(prefix), event.rfind(tail)
+        if at < 0 or event[:start] != prefix or event[-_END_BYTES:] != _END:
+            return b""
         found = event[at + len(tail) : -_END_BYTES]
-        if not found:
-            return self._parse(event)
+        if not found or piece.fullmatch(event, start, at) is None:
+            return b""
         ids = self._ids
         ids += b"," + found
-        if at > len(prefix):
+        if at > start:
             self._kept = len(ids)
             if found.find(b",") < 0:
                 self._sure = self._kept

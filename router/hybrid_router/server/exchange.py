@@ -7,6 +7,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
+from hybrid_router.chunks import LINES, MAX_CONTENT
 from hybrid_router.openai.errors import ApiError, envelope
 
 if TYPE_CHECKING:
@@ -108,12 +109,12 @@ class Exchange:
             flow.pause()
 
     def send(self, data: bytes) -> None:
-        """Send a part of the body."""
+        """Send a part of the body, at once if the client keeps up."""
         if self._chunked:
-            data = b"%x\r\n%s\r\n" % (len(data), data)
-        transport = self._connection.transport
-        if not transport.is_closing():
-            transport.write(data)
+            size = len(data)
+            line = LINES[size] if size <= MAX_CONTENT else b"%x\r\n" % size
+            data = line + data + b"\r\n"
+        self._connection.write_now(data)
 
     def finish(self) -> None:
         """End the body."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
+from hybrid_router.chunks import whole_chunk
 from hybrid_router.upstream.errors import Closed, ProtocolBroken, Stale, UpstreamError
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_buffer", "_complete", "_early", "_excess", "_expects_body", "_fields", "_freed",
-        "_interim", "_keep_alive", "_left",
+        "_between", "_buffer", "_complete", "_early", "_excess", "_expects_body", "_fields",
+        "_freed", "_interim", "_keep_alive", "_left",
         "_lost", "_mode", "_parser", "_parts", "_paused", "_sink",
         "idle", "idle_since", "transport", "used",
     )  # fmt: skip
@@ -84,6 +85,7 @@ class Wire(asyncio.Protocol):
         self._sink: Sink | None = None
         self._mode = _IDLE
         self._buffer = b""
+        self._between = False  # the parser has read a chunk to its end, and nothing after it
         self._parts: list[bytes] = []
         self._fields: list[tuple[bytes, bytes]] = []
         self._paused = False
@@ -176,6 +178,12 @@ class Wire(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:  # noqa: D102  httptools
         self._parts.append(body)
 
+    def on_chunk_header(self) -> None:  # noqa: D102  httptools
+        self._between = False
+
+    def on_chunk_complete(self) -> None:  # noqa: D102  httptools
+        self._between = True
+
     def on_message_begin(self) -> None:  # noqa: D102  httptools
         if self._complete:
             self._excess = True
@@ -197,6 +205,7 @@ class Wire(asyncio.Protocol):
         self._buffer = b""
         self._fields = []
         self._complete = False
+        self._between = False
         self._keep_alive = data.startswith(b"HTTP/1.1")
         self._parser = httptools.HttpResponseParser(self)
         try:
@@ -269,6 +278,11 @@ class Wire(asyncio.Protocol):
         sink = self._sink
         if sink is None:
             return
+        if self._between:
+            content = whole_chunk(data)
+            if content:
+                sink.data(content)
+                return
         broken = False
         parts: list[bytes] = []
         self._parts = parts
@@ -276,6 +290,7 @@ class Wire(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             broken = True
+        self._between = self._between and data.endswith(b"\r\n")
         if parts:
             sink.data(parts[0] if len(parts) == 1 else b"".join(parts))
         if self._sink is not sink:
