@@ -48,6 +48,14 @@ class Judging:
         self._classifier = classifier_source
         self.calibrating = Calibrating(registry, metrics)
 
+    def ordered(self, table: RouteTable, targets: Sequence[Target]) -> Decision:
+        """Order what can answer where nothing is judged.
+
+        Raises:
+            Refused: the policy allows none of it.
+        """
+        return decide(table.policy, targets, table.backends, None, self._invites)
+
     async def decide(
         self,
         table: RouteTable,
@@ -56,19 +64,16 @@ class Judging:
         call: Call,
         exchange: Exchange,
     ) -> Decision:
-        """Order what can answer.
+        """Order what can answer by what the request holds.
 
         Raises:
             Refused: the policy allows none of it.
         """
-        available = self._invites
-        if not model.classified or call.kind == "count_tokens":
-            return decide(table.policy, targets, table.backends, None, available)
         asked = Asked(call.model, exchange.key_id, call.prompt_tokens, exchange.request.headers)
         cut = self.calibrating.cut
         found = terms(table.policy, asked, cut.threshold(table.policy))
         verdict = await self._verdict(table, model, targets, (call, exchange.key_id or ""), found)
-        made = decide(table.policy, targets, table.backends, verdict, available, found)
+        made = decide(table.policy, targets, table.backends, verdict, self._invites, found)
         if table.policy.classifier.type == cascade.NAME:
             made = self._drafted(made, table, call, found)
         if made.confidence is not None:

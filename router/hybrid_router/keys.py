@@ -43,7 +43,7 @@ class KeyRing:
     def __init__(self) -> None:
         self._directory: str | None = None
         self._seen: tuple[tuple[str, Signature | None], ...] | None = None
-        self._salt = os.urandom(32)
+        self._keyed = hashlib.blake2b(digest_size=32, key=os.urandom(32))
         self._known: dict[bytes, tuple[bytes, str]] = {}  # first bytes -> whole hash, id
         self.seals: tuple[bytes, ...] = (b"",)
 
@@ -89,7 +89,9 @@ class KeyRing:
         return True
 
     def _digest(self, key: bytes) -> bytes:
-        return hashlib.blake2b(key, digest_size=32, key=self._salt).digest()
+        digest = self._keyed.copy()
+        digest.update(key)
+        return digest.digest()
 
     def _read(self, directory: str, names: list[str]) -> dict[bytes, tuple[bytes, str]]:
         known: dict[bytes, tuple[bytes, str]] = {}

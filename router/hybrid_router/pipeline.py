@@ -164,7 +164,9 @@ class Pipeline:
         call = await asyncio.to_thread(read, body) if large else read(body)
         answering.call = call
         answering.ticket = self._admission.admit(exchange.key_id, call)
-        clearance = answering.clearance = await self._gates.judge(answering.table, call.body)
+        if answering.table.policy.data is not None:
+            answering.clearance = await self._gates.judge(answering.table, call.body)
+        clearance = answering.clearance
         if clearance.ruling.refused:
             raise ApiError(403, "data_policy", _refusal(clearance.ruling.refused))
         model = _model(answering.table, call)
@@ -217,7 +219,10 @@ class Pipeline:
             targets = reachable(call, targets, table.backends)
             if call.kind == "embeddings":
                 targets = _one_model(model, targets)
-            made = await self._judging.decide(table, model, targets, call, exchange)
+            if model.classified and call.kind != "count_tokens":
+                made = await self._judging.decide(table, model, targets, call, exchange)
+            else:
+                made = self._judging.ordered(table, targets)
             if kept is None:
                 return made
             return msgspec.structs.replace(made, reason=Reason.DATA_POLICY)
@@ -245,7 +250,8 @@ class Pipeline:
         self.metrics.request(answering.surface, answering.model, source, reason, status, seconds)
         self.metrics.diverted.note(answering, source, status)
         self.desk.answered(exchange, answering, source, status)
-        self._comparing.consider(exchange, answering, source, status)
+        if answering.table.policy.comparison is not None:
+            self._comparing.consider(exchange, answering, source, status)
         log, spans = self._log, answering.spans
         if (log is None or not log.on) and spans is None:
             return

@@ -40,7 +40,8 @@ from tests.perf.router.rows import DETECTORS
 
 ROWS = ("chat-1k", "chat-64k", "judged-1k", "judged-64k", "streams", "streams-armed")
 CHUNKS = 64
-WARM = 8
+WARM = bodies.VARIANTS
+"""Requests before: every body once, as a conversation is remembered from its last turn."""
 SHORT, LONG = 20, 120
 """Requests of the two runs whose difference is counted."""
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 LOAD_FACTOR = 1.25
 """So many times the mean of outstanding tokens a replica may have for affinity to choose it."""
 
-_MASK = (1 << 64) - 1
-_ODD = 0x9E3779B97F4A7C15
+_MASK = 0xFFFFFFFF
+_ODD = 0x45D9F3B
+"""So small that no product leaves the machine's word."""
 
 
 class Loaded(Protocol):
@@ -33,7 +34,7 @@ class Loaded(Protocol):
 
     Attributes:
         outstanding: estimated tokens of the requests under way.
-        seed: 64 bits that every router knows it by.
+        seed: 32 bits that every router knows it by.
     """
 
     outstanding: int
@@ -95,20 +96,27 @@ def _at_home(replicas: Sequence[_Replica], prefix: Prefix, tokens: int) -> _Repl
     # A request's own tokens come on top of the bound: with little to do, nobody is too busy.
     bound = LOAD_FACTOR * (sum([r.outstanding for r in replicas]) + tokens) / count
     half = max(2, count // 2)
-    groups: tuple[Sequence[_Replica], ...] = (replicas,)
-    if count > half:
-        ranked = sorted(replicas, key=lambda r: _weight(prefix.shared, r.seed), reverse=True)
-        groups = ranked[:half], ranked[half:]
-    for group in groups:
-        free = [r for r in group if r.outstanding <= bound]
-        if free:
-            return max(free, key=lambda r: _weight(prefix.own, r.seed))
-    return None
+    if count <= half:
+        return _first(replicas, prefix.own, bound)
+    ranked = sorted(replicas, key=lambda r: _weight(prefix.shared, r.seed), reverse=True)
+    near = _first(ranked[:half], prefix.own, bound)
+    return near if near is not None else _first(ranked[half:], prefix.own, bound)
+
+
+def _first(replicas: Sequence[_Replica], key: int, bound: float) -> _Replica | None:
+    """Return the replica of the largest weight among those below the bound."""
+    found, largest = None, -1
+    for replica in replicas:
+        if replica.outstanding <= bound:
+            weight = _weight(key, replica.seed)
+            if weight > largest:
+                found, largest = replica, weight
+    return found
 
 
 def _weight(key: int, seed: int) -> int:
-    """Mix two hashes into one that is evenly distributed (the finaliser of splitmix64)."""
-    mixed = ((key ^ seed) * _ODD) & _MASK
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-    return mixed ^ (mixed >> 31)
+    """Mix two hashes into one that is evenly distributed: two rounds of shift and multiply."""
+    mixed = (key ^ seed) & _MASK
+    mixed = ((mixed ^ (mixed >> 16)) * _ODD) & _MASK
+    mixed = ((mixed ^ (mixed >> 16)) * _ODD) & _MASK
+    return mixed ^ (mixed >> 16)

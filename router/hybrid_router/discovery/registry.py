@@ -57,7 +57,7 @@ class Replica:
     def __init__(self, url: str, pool: Pool, breaker: Breaker) -> None:
         self.url = url
         """Base URL, `/v1` included."""
-        digest = hashlib.blake2b(url.encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(url.encode(), digest_size=4).digest()
         self.seed = int.from_bytes(digest, "little")
         """What every router knows this replica by."""
         self.breaker = breaker

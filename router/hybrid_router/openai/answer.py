@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from hybrid_router.openai.shapes import Answer, Chat, Error, ErrorAnswer, Usage, WireUsage
@@ -15,6 +17,8 @@ _decoder = msgspec.json.Decoder(Answer)
 _usage_decoder = msgspec.json.Decoder(WireUsage | None)
 _error_decoder = msgspec.json.Decoder(ErrorAnswer)
 
+_LIST = re.compile(rb"\[\s*[^\s\]]")
+"""How a list begins that is not empty."""
 _ABORTED = b'"finish_reason":"abort"'
 """vLLM's, for a request that it gave up, as when it shuts down."""
 _TOO_LONG = (
@@ -38,7 +42,7 @@ def read_usage(body: bytes) -> Usage | None:
         raise NotAnAnswerError("the answer is not a JSON object of the OpenAI API") from None
     if not _filled(answer.choices) and not _filled(answer.data):
         raise NotAnAnswerError("the answer has neither choices nor data")
-    if _ABORTED in body:  # never within a string, whose quotes are escaped
+    if body.find(_ABORTED) >= 0:  # never within a string, whose quotes are escaped
         raise NotAnAnswerError("the backend gave the answer up")
     return lenient_usage(answer.usage)
 
@@ -56,7 +60,7 @@ def lenient_usage(raw: msgspec.Raw) -> Usage | None:
 
 
 def _filled(raw: msgspec.Raw) -> bool:
-    return bytes(memoryview(raw)[:1]) == b"[" and bytes(memoryview(raw)[1:]).lstrip()[:1] != b"]"
+    return _LIST.match(raw) is not None
 
 
 def is_context_length(body: bytes) -> bool:

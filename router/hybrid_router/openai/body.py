@@ -13,6 +13,7 @@ from hybrid_router.openai.errors import ApiError
 
 Fields = dict[str, msgspec.Raw]
 
+_NULL = msgspec.Raw(b"null")
 _top = msgspec.json.Decoder(Fields)
 encode = msgspec.json.Encoder().encode
 
@@ -36,7 +37,7 @@ def take_apart(body: bytes) -> Fields:
 def required(fields: Fields, name: str) -> msgspec.Raw:
     """Return a field that must be there and not null."""
     raw = fields.get(name)
-    if raw is None or bytes(memoryview(raw)[:4]) == b"null":
+    if raw is None or raw == _NULL:
         raise invalid(name, f"`{name}` is missing")
     return raw
 

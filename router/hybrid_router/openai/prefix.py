@@ -28,6 +28,8 @@ _BESIDE = ("tools", "system", "instructions")
 """Fields beside the messages that a prompt begins with, on the surfaces that have them."""
 _CONTENT = ("messages", "input", "prompt")
 
+_PLAIN = re.compile(rb'[\[,]\s*\{\s*"role"\s*:\s*"([a-z]+)"\s*,\s*"content"\s*:\s*"([^"\\]*)"\s*\}')
+"""A message of one text without escapes, which reads the same decoded or not."""
 _GAP = re.compile(r"[,\s]*")
 _USER = re.compile(r'\{\s*"role"\s*:\s*"user"')
 _read = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed lacks it
@@ -39,20 +41,40 @@ def prefix(call: Call, model: str) -> Prefix:
     parts = [model.encode()]
     parts += [bytes(memoryview(fields[n])[:SHARED_BYTES]) for n in _BESIDE if n in fields]
     named = [n for n in _CONTENT if n in fields]
-    content = memoryview(fields[named[0]] if named else msgspec.Raw())
-    if bytes(content[:1]) == b"[" and "prompt" not in fields:
-        system, first = _turns(content)
+    raw = fields[named[0]] if named else msgspec.Raw()
+    turns = _plain_turns(raw) or _turns(raw) if "prompt" not in fields else None
+    if turns is not None:
+        system, first = turns
         parts.append(system[:SHARED_BYTES])
     else:
-        first = bytes(content[:OWN_BYTES])
+        first = bytes(memoryview(raw)[:OWN_BYTES])
     # 32 bits are plenty to choose among replicas, and it need not be hard to find two alike: the
     # load of a replica is bounded.
     shared = crc32(b"\0".join(parts))
     return Prefix(shared, crc32(first[:OWN_BYTES], shared))
 
 
-def _turns(raw: memoryview) -> tuple[bytes, bytes]:
-    """Return the text before the first user turn, and the beginning of that turn."""
+def _plain_turns(raw: msgspec.Raw) -> tuple[bytes, bytes] | None:
+    """Return what `_turns` does, if the messages are of the commonest form; None otherwise."""
+    before: list[bytes] = []
+    found = _PLAIN.match(raw, 0, HEADS[0])
+    while found is not None:
+        role, text = found.groups()
+        if role == b"user":
+            return b"\0".join(before), text
+        before.append(text)
+        found = _PLAIN.match(raw, found.end(), HEADS[0])
+    return None
+
+
+def _turns(messages: msgspec.Raw) -> tuple[bytes, bytes] | None:
+    """Return the text before the first user turn, and the beginning of that turn.
+
+    None where they are no list.
+    """
+    raw = memoryview(messages)
+    if bytes(raw[:1]) != b"[":
+        return None
     before: list[str] = []
     first = ""
     for size in HEADS:

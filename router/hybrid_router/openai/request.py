@@ -6,6 +6,7 @@ never decoded, so that no number, escape or unknown field changes on its way.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -70,6 +71,8 @@ _HEARD = frozenset({"input_audio", "audio_url"})
 _ANSWER_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
+_LIST = re.compile(rb"\[\s*([^\s\]])?")
+"""How a list begins; with a group, if it is not empty."""
 NOTHING: Mapping[str, object] = {}
 
 
@@ -253,10 +256,10 @@ def parse(kind: Kind, body: bytes) -> Call:
     content = _CONTENT[kind]
     raw = required(fields, content)
     if kind == "chat":
-        first = bytes(memoryview(raw)[:1])
-        if first != b"[":
+        begins = _LIST.match(raw)
+        if begins is None:
             raise invalid(content, "`messages` must be a list of messages")
-        if bytes(memoryview(raw)[1:64]).lstrip()[:1] == b"]":  # no copy of a long one
+        if begins.lastindex is None:
             raise invalid(content, "`messages` is empty; at least one message is needed")
     stream = fields.get("stream")
     streamed = typed(stream, bool | None, "stream") if stream is not None else False

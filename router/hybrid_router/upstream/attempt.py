@@ -254,7 +254,7 @@ class Attempt:
         lines, passed = [self._prefix], _PASSED
         if not self.form.passes:
             lines, passed = [self._prefix, own], _PASSED_OF_TRANSLATED
-        limits = _RATE_LIMITS if _OWN_LIMITS not in self._prefix else ()
+        limits = _RATE_LIMITS if self._prefix.find(_OWN_LIMITS) < 0 else ()
         for name, value in self._headers.items():
             if name in passed or name.startswith(limits):
                 lines += (name, b": ", value, b"\r\n")

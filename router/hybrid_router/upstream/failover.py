@@ -71,7 +71,8 @@ class Failover:
         """
         self._set_deadline(job)
         while not job.exhausted:
-            if await self._waited(job):
+            if self._must_wait(job):
+                await self._wait(job)
                 continue
             found = self._next(job) or await self._again(job)
             if found is None:
@@ -90,18 +91,20 @@ class Failover:
                 return True
         return False
 
-    async def _waited(self, job: Job) -> bool:
-        """Wait for a place at a local backend that is busy; return whether that was so.
+    def _must_wait(self, job: Job) -> bool:
+        """Return whether its next target is a local backend that is busy, or asleep."""
+        if job.at >= len(job.targets):
+            return False
+        pool = self._registry.pool(job.targets[job.at].backend)
+        return pool.backend.trust == "internal" and (pool.full or pool.asleep)
+
+    async def _wait(self, job: Job) -> None:
+        """Wait for a place at a local backend, or go on to the next target.
 
         Where the request may go to an API, it waits no longer than the API takes to its first
         token; one that must stay waits up to its deadline, for a replica to start as well.
         """
-        if job.at >= len(job.targets):
-            return False
-        target = job.targets[job.at]
-        pool = self._registry.pool(target.backend)
-        if pool.backend.trust != "internal" or not (pool.full or pool.asleep):
-            return False
+        pool = self._registry.pool(job.targets[job.at].backend)
         seconds = job.deadline - time.monotonic()
         rest = job.targets[job.at + 1 :]
         others = [t.backend for t in rest if self._registry.available(t.backend)]
@@ -114,7 +117,6 @@ class Failover:
         if not job.queued:
             job.spilled = True
             job.at += 1
-        return True
 
     async def _turn(self, job: Job, pool: Pool, seconds: float) -> bool:
         self._metrics.waiting(pool.name, 1)

@@ -145,6 +145,24 @@ def test_it_begins_alike(other: Prefix) -> None:
     assert other == call(SYSTEM, ASK)
 
 
+PLAIN = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Caf\u00e9?"}]
+WRITTEN = {
+    "without spaces": json.dumps(PLAIN, separators=(",", ":"), ensure_ascii=False),
+    "with spaces": json.dumps(PLAIN, ensure_ascii=False),
+    "with line ends": json.dumps(PLAIN, indent=1, ensure_ascii=False),
+    "with escapes": json.dumps(PLAIN),
+    "the content first": json.dumps([dict(reversed(m.items())) for m in PLAIN]),
+    "further fields": json.dumps([{**m, "name": "x"} for m in PLAIN]),
+}
+
+
+@pytest.mark.parametrize("messages", WRITTEN.values(), ids=WRITTEN)
+def test_how_json_is_written_does_not_matter(messages: str) -> None:
+    body = b'{"model":"m","messages":%s}' % messages.encode()
+    expected = call(*[(m["role"], m["content"]) for m in PLAIN])
+    assert prefix(parse("chat", body), "model") == expected
+
+
 OTHER = {
     "another question": call(SYSTEM, ("user", "Who?")),
     "another system prompt": call(("system", "Be verbose."), ASK),
