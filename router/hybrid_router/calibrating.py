@@ -9,7 +9,7 @@ import msgspec
 
 from hybrid_router.classify.cut import Cut
 from hybrid_router.classify.identity import identity
-from hybrid_router.classify.model import Point, shipped
+from hybrid_router.classify.parameters import Point, shipped
 from hybrid_router.core.calibration import correct
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from hybrid_router.classify.cut import for_quality
-from hybrid_router.classify.model import Point, shipped
+from hybrid_router.classify.parameters import Point, shipped
 from hybrid_router.classify.training import fit as training
 from hybrid_router.classify.training import labels
 from hybrid_router.core.calibration import corrected

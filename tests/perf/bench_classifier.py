@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from hybrid_router.classify.embedded import REMEMBERED, EmbeddedClassifier
-from hybrid_router.classify.model import FILE, shipped
+from hybrid_router.classify.parameters import FILE, shipped
 from hybrid_router.classify.prompt import Prompt
 from hybrid_router.classify.training import evaluate, labels, measures
 from hybrid_router.table import Policy

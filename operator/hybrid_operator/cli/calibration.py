@@ -16,7 +16,7 @@ from hybrid_operator.core.calibration import REJECT, manifest
 from hybrid_operator.kube.client import ConnectError, Kube, connect
 from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import CHILDREN, RESOURCE, Key
-from hybrid_router.classify.model import shipped
+from hybrid_router.classify.parameters import shipped
 from hybrid_router.core.cascade import NAME as CASCADE
 from hybrid_router.core.cost import Prices
 from hybrid_router.outcomes import fit as fitting

@@ -16,7 +16,7 @@ from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.table import local_backend
 from hybrid_router.classify.cut import Cut
 from hybrid_router.classify.embedded import EmbeddedClassifier
-from hybrid_router.classify.model import Point
+from hybrid_router.classify.parameters import Point
 from hybrid_router.classify.prompt import Prompt
 from hybrid_router.core import cascade
 from hybrid_router.core.calibration import correct

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hybrid_router.classify.model import Point
+    from hybrid_router.classify.parameters import Point
     from hybrid_router.table import Policy
 
 BINS = 200

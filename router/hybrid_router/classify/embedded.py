@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hybrid_router.classify.model import Model, shipped
+from hybrid_router.classify.model import Model
+from hybrid_router.classify.parameters import shipped
 from hybrid_router.core.decision import Earlier, Verdict
 
 if TYPE_CHECKING:

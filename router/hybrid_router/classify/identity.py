@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from hybrid_router.classify.model import FILE
+from hybrid_router.classify.parameters import FILE
 
 if TYPE_CHECKING:
     from hybrid_router import table

@@ -8,20 +8,19 @@ elsewhere (`training.priors`).
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hybrid_router.classify import features, words
-from hybrid_router.classify.additive import Additive
+from hybrid_router.classify.parameters import Scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hybrid_router.classify.parameters import Parameters
 
 INTENTS = (
     "text-to-sql", "json-extraction", "intent-routing", "code-writing", "debugging", "maths",
@@ -36,42 +35,6 @@ LIKELY = 0.3
 OWN_WEIGHT, CONTEXT_WEIGHT = 5, 3
 """What the words of a turn count, against those of the system prompt or of the turn before."""
 _SCALE, _HALF = words.UNIT * OWN_WEIGHT, 1 << (words.LANE - 1)
-FILE = "model.json.gz"
-
-
-class Scale(msgspec.Struct, frozen=True, array_like=True):
-    """Platt scaling: P = sigmoid(slope * score + offset)."""
-
-    slope: float
-    offset: float
-
-
-class Point(msgspec.Struct, frozen=True, array_like=True):
-    """What a threshold means on the labels, out of fold."""
-
-    threshold: float
-    quality: float
-    """Of the answers, as a share of the large model's."""
-    local: float
-    """Share of requests answered by the local model."""
-
-
-class Parameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The model file."""
-
-    features: tuple[str, ...]
-    with_options: Additive
-    """For questions with options to choose from."""
-    open: Additive
-    """For all others."""
-    bias: list[float]
-    """Of each intent, in the order of `INTENTS`."""
-    words: dict[str, list[tuple[int, float]]]
-    """What speaks for which intents."""
-    scales: dict[str, Scale]
-    """By intent, `unknown` among them."""
-    curve: list[Point]
-    """By falling threshold."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -156,9 +119,14 @@ class Model:
 
     def _intent(self, votes: int) -> str:
         """Return the likeliest intent, or `unknown`."""
-        total = self._lanes.unpack((votes + self._bias).to_bytes(self._lanes.size, "little"))
-        best = max(total)
-        if sum([math.exp((vote - best) / _SCALE) for vote in total]) > 1.0 / LIKELY:
+        total: tuple[int, ...] = self._lanes.unpack(
+            (votes + self._bias).to_bytes(self._lanes.size, "little")
+        )
+        best: int = max(total)
+        others = 0.0
+        for vote in total:
+            others += math.exp((vote - best) / _SCALE)
+        if others > 1.0 / LIKELY:
             return UNKNOWN
         return INTENTS[total.index(best)]
 
@@ -202,18 +170,3 @@ def sigmoid(z: float) -> float:
         return 1.0 / (1.0 + math.exp(-z))
     e = math.exp(z)
     return e / (1.0 + e)
-
-
-def read(data: bytes) -> Parameters:
-    """Read a model file.
-
-    Raises:
-        msgspec.DecodeError: it is none.
-    """
-    return msgspec.json.decode(gzip.decompress(data), type=Parameters)
-
-
-@cache
-def shipped() -> Parameters:
-    """Return the model that comes with the package."""
-    return read(resources.files("hybrid_router.classify").joinpath("data", FILE).read_bytes())

@@ -6,11 +6,12 @@ bounded, so that judging a request of 64 KB costs what one of 4 KB does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 TURN_HEAD, TURN_TAIL = 3_000, 1_000
 """Characters kept of the last user turn: people put the task first, or after a pasted text."""
@@ -25,8 +26,7 @@ _INSTRUCTIONS = ("system", "developer")
 _TEXT_PARTS = ("text", "input_text")
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """The judged part of a request."""
 
     turn: str
@@ -55,11 +55,17 @@ class Prompt:
     @classmethod
     def from_messages(cls, messages: Sequence[Mapping[str, object]]) -> Prompt:
         """Judge a chat. What is not of the expected shape is passed over; nothing is raised."""
-        turns = [text for m in messages if _role(m) == "user" and (text := _text(m))]
+        turns: list[str] = []
+        said: list[str] = []
+        for message in messages:
+            role = _role(message)
+            if role == "user" or role in _INSTRUCTIONS:
+                text = _text(message)
+                if text:
+                    (turns if role == "user" else said).append(text)
         if not turns:
             return cls(turn="")
         last = turns.pop()
-        said = [text for m in messages if _role(m) in _INSTRUCTIONS and (text := _text(m))]
         kept = turns if len(turns) <= TURNS else [turns[0], *turns[1 - TURNS :]]
         return cls(
             turn=clip(last, TURN_HEAD, TURN_TAIL),
@@ -90,10 +96,12 @@ def _text(message: Mapping[str, object]) -> str:
     return ""
 
 
-def _parts(content: list[object]) -> Iterator[str]:
-    """Yield the text parts; a tool's result inside a user turn (Anthropic's form) is none."""
+def _parts(content: list[object]) -> list[str]:
+    """Return the text parts; a tool's result inside a user turn (Anthropic's form) is none."""
+    found: list[str] = []
     for part in content:
         if isinstance(part, dict) and part.get("type") in _TEXT_PARTS:
             text = part.get("text")
             if isinstance(text, str):
-                yield text
+                found.append(text)
+    return found

@@ -7,7 +7,7 @@ Python's `re` 250 ms (`make bench-datapolicy`).
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import hyperscan
 
@@ -60,15 +60,14 @@ class Automaton:
         Any number of threads at a time: each has a working memory of its own.
         """
         found: list[tuple[int, int]] = []
-        add = found.append
-
-        def report(id_: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            add((end, id_))
-
         try:
             scratch = self._own.scratch
         except AttributeError:
             scratch = self._own.scratch = hyperscan.Scratch(self._database)
-        self._database.scan(data, scratch=scratch, match_event_handler=report)
+        self._database.scan(data, _report, context=found, scratch=scratch)
         found.sort()
         return found
+
+
+def _report(id_: int, _start: int, end: int, _flags: int, found: object) -> None:
+    cast("list[tuple[int, int]]", found).append((end, id_))

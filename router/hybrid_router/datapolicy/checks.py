@@ -18,17 +18,19 @@ from stdnum.nl import bsn
 from stdnum.pl import pesel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    Check = Callable[[str], bool]
 
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
-br_cpf = cpf.is_valid
-de_steuer_id = idnr.is_valid
-es_dni = dni.is_valid
-es_nie = nie.is_valid
-fr_nir = nir.is_valid
-it_codice_fiscale = codicefiscale.is_valid
-nl_bsn = bsn.is_valid
+br_cpf: Check = cpf.is_valid
+de_steuer_id: Check = idnr.is_valid
+es_dni: Check = dni.is_valid
+es_nie: Check = nie.is_valid
+fr_nir: Check = nir.is_valid
+it_codice_fiscale: Check = codicefiscale.is_valid
+nl_bsn: Check = bsn.is_valid
 
 
 def pl_pesel(digits: str) -> bool:

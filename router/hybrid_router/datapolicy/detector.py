@@ -90,14 +90,18 @@ def always(strength: Strength) -> Callable[[str, bytes, int, int], Strength]:
     return judge
 
 
+def compact(text: str, separators: str = " -./") -> str:
+    """Return a number without what stands between its groups; most have nothing there."""
+    return text if text.isalnum() else text.translate(str.maketrans("", "", separators))
+
+
 def checked(
     check: Callable[[str], bool], strength: Strength, separators: str = " -./"
 ) -> Callable[[str, bytes, int, int], Strength]:
     """Return the judge of a form with a check digit; the check gets it without separators."""
-    table = str.maketrans("", "", separators)
 
     def judge(text: str, _buffer: bytes, _start: int, _end: int) -> Strength:
-        return strength if check(text.translate(table).upper()) else Strength.NONE
+        return strength if check(compact(text, separators).upper()) else Strength.NONE
 
     return judge
 

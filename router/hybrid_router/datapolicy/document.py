@@ -10,7 +10,6 @@ sent.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 MEDIA_TYPES = frozenset(
@@ -44,7 +43,6 @@ class _TooDeepError(ValueError):
     """The document is nested too deeply."""
 
 
-@dataclass(slots=True)
 class Document:
     """What a body says.
 
@@ -55,10 +53,13 @@ class Document:
         unscanned: there is something that no scan can look into.
     """
 
-    texts: list[str] = field(default_factory=list)
-    numbers: list[str] = field(default_factory=list)
-    seams: list[tuple[int, int]] = field(default_factory=list)
-    unscanned: bool = False
+    __slots__ = ("numbers", "seams", "texts", "unscanned")
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.numbers: list[str] = []
+        self.seams: list[tuple[int, int]] = []
+        self.unscanned = False
 
 
 def read(body: bytes) -> Document:
@@ -69,7 +70,7 @@ def read(body: bytes) -> Document:
         ValueError: it is not JSON, or nested too deeply.
     """
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_object)
+        value = _decode(body.decode())
         document = Document()
         _walk(document, value, "")
     except RecursionError:
@@ -82,6 +83,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         raise RepeatedNameError("an object of the body has the same name twice")
     return made
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object).decode
 
 
 def _walk(document: Document, value: Any, name: str) -> None:  # noqa: ANN401  JSON

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from hybrid_router.datapolicy.document import Document
@@ -15,10 +16,11 @@ BETWEEN = "\x00"
 """Between two texts of a document: no finding reaches over it."""
 SEAM = 96
 """Characters on both sides of a seam that are read as one."""
+_APART = "\n" * 384
+"""Between a document and its seams: more than a detector looks around itself for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """A finding in one text of a document.
 
     Attributes:
@@ -34,19 +36,24 @@ class Finding:
 
 
 def findings(scanner: Scanner, document: Document) -> list[Finding]:
-    """Return everything that a scanner finds in a document."""
-    texts = document.texts
-    numbers = document.numbers
-    whole = BETWEEN.join([*texts, *numbers]) if numbers else BETWEEN.join(texts)
-    spans = scanner.scan(whole)
-    found = _by_text(spans, texts) if spans else []
-    if document.seams:
-        found += _across(scanner, document)
-    return found
+    """Return everything that a scanner finds in a document; its seams are scanned with it."""
+    pieces = [*document.texts, *document.numbers]
+    seams = _seams(document)
+    size = 0
+    if seams:
+        size = sum(map(len, pieces)) + len(pieces) - 1 + len(_APART)
+        pieces[-1] = f"{pieces[-1]}{_APART}{BETWEEN.join([h + t for h, t, _, _ in seams])}"
+    spans = scanner.scan(BETWEEN.join(pieces))
+    if not spans:
+        return []
+    if not seams:
+        return _by_text(spans, document.texts)
+    found = _by_text([span for span in spans if span.start < size], document.texts)
+    return found + _across([span for span in spans if span.start >= size], seams, size)
 
 
 def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
-    starts = [0, *accumulate(len(text) + 1 for text in texts)]
+    starts = [0, *accumulate([len(text) + 1 for text in texts])]
     found = []
     for span in spans:
         index = bisect.bisect_right(starts, span.start) - 1
@@ -59,26 +66,40 @@ def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
     return found
 
 
-def _across(scanner: Scanner, document: Document) -> list[Finding]:
-    """Return what is only found when two neighbouring texts are read as one."""
+class _Seam(NamedTuple):
+    """Where one text ends and the next begins."""
+
+    head: str
+    """The end of the first text."""
+    tail: str
+    """The beginning of the second one."""
+    at: int
+    """Where `head` begins in the first text."""
+    texts: tuple[int, int]
+
+
+def _seams(document: Document) -> list[_Seam]:
     texts = document.texts
-    pieces: list[str] = []
-    places: list[tuple[int, int, int]] = []
-    at = 0
-    for left, right in document.seams:
-        head, tail = texts[left][-SEAM:], texts[right][:SEAM]
-        if head and tail:
-            places.append((at + len(head), left, right))
-            pieces.append(head + tail)
-            at += len(head) + len(tail) + 1
+    found: list[_Seam] = []
+    for pair in document.seams:
+        left, right = texts[pair[0]], texts[pair[1]]
+        if left and right:
+            head = left[-SEAM:]
+            found.append(_Seam(head, right[:SEAM], len(left) - len(head), pair))
+    return found
+
+
+def _across(spans: list[Span], seams: list[_Seam], begin: int) -> list[Finding]:
+    """Return what is only found when two neighbouring texts are read as one."""
     found: list[Finding] = []
-    whole = BETWEEN.join(pieces)
-    for span in scanner.scan(whole) if pieces else ():
-        index = bisect.bisect_right(places, (span.start, len(texts), 0))
-        if index < len(places) and span.start < places[index][0] < span.end:
-            middle, left, right = places[index]
-            size = len(texts[left])
-            start = size - (middle - span.start)
-            found.append(Finding(span.type, left, start, size))
-            found.append(Finding(span.type, right, 0, span.end - middle))
+    starts = [0, *accumulate([len(s.head) + len(s.tail) + 1 for s in seams])]
+    for span in spans:
+        index = bisect.bisect_right(starts, span.start - begin) - 1
+        seam = seams[index]
+        start, end = span.start - begin - starts[index], span.end - begin - starts[index]
+        size = len(seam.head)
+        if start < size < end:
+            left, right = seam.texts
+            found.append(Finding(span.type, left, seam.at + start, seam.at + size))
+            found.append(Finding(span.type, right, 0, end - size))
     return found

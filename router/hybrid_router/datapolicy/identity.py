@@ -11,14 +11,13 @@ from hybrid_router.datapolicy.detector import (
     Detector,
     Strength,
     checked,
+    compact,
     form,
     glued,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_DIGITS = str.maketrans("", "", " -./")
 
 
 def _bare_or_grouped(
@@ -27,7 +26,7 @@ def _bare_or_grouped(
     """Return a judge that trusts digits written in groups more than bare ones."""
 
     def judge(text: str, buffer: bytes, start: int, end: int) -> Strength:
-        digits = text.translate(_DIGITS).upper()
+        digits = compact(text).upper()
         if glued(buffer, start, end) or not check(digits):
             return Strength.NONE
         return bare if len(digits) == len(text) else grouped
@@ -36,37 +35,37 @@ def _bare_or_grouped(
 
 
 def _card(text: str, buffer: bytes, start: int, end: int) -> Strength:
-    good = checks.payment_card(text.translate(_DIGITS)) and not glued(buffer, start, end)
+    good = checks.payment_card(compact(text)) and not glued(buffer, start, end)
     return Strength.STRONG if good else Strength.NONE
 
 
 def _iban(text: str, buffer: bytes, start: int, end: int) -> Strength:
-    good = checks.iban(text.translate(_DIGITS).upper()) and not glued(buffer, start, end)
+    good = checks.iban(compact(text).upper()) and not glued(buffer, start, end)
     return Strength.STRONG if good else Strength.NONE
 
 
 def _nino(text: str, _buffer: bytes, _start: int, _end: int) -> Strength:
-    if not checks.uk_nino(text.translate(_DIGITS).upper()):
+    if not checks.uk_nino(compact(text).upper()):
         return Strength.NONE
     return Strength.MEDIUM if text[:2].isupper() else Strength.WEAK
 
 
 def _dni(text: str, buffer: bytes, start: int, end: int) -> Strength:
-    compact = text.translate(_DIGITS).upper()
-    check = checks.es_nie if compact[0] in "XYZ" else checks.es_dni
-    if not check(compact) or glued(buffer, start, end):
+    number = compact(text).upper()
+    check = checks.es_nie if number[0] in "XYZ" else checks.es_dni
+    if not check(number) or glued(buffer, start, end):
         return Strength.NONE
     return Strength.MEDIUM if text[-1].isupper() else Strength.WEAK
 
 
 def _ssn(text: str, buffer: bytes, start: int, end: int) -> Strength:
-    if not checks.us_ssn(text.translate(_DIGITS)) or glued(buffer, start, end):
+    if not checks.us_ssn(compact(text)) or glued(buffer, start, end):
         return Strength.NONE
     return Strength.MEDIUM if text[3] == "-" else Strength.WEAK
 
 
 def _bsn(text: str, buffer: bytes, start: int, end: int) -> Strength:
-    if not checks.nl_bsn(text.translate(_DIGITS)) or glued(buffer, start, end):
+    if not checks.nl_bsn(compact(text)) or glued(buffer, start, end):
         return Strength.NONE
     return Strength.MEDIUM if len(text) > 9 and text[4] == "." else Strength.WEAK  # noqa: PLR2004
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from importlib import resources
+
+import msgspec
 
 from hybrid_router.datapolicy.automaton import Automaton
 
@@ -46,8 +47,7 @@ _apart = re.compile(rb"\d[\d.]{3}|\n|[.!?;] [A-Za-z\x80-\xff]|\x00[^\x00]*\x00|\
 """Another number, or the end of a line or sentence: what stands before it vetoes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(msgspec.Struct, frozen=True):
     """The nearest label before a candidate."""
 
     types: frozenset[str]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_router.datapolicy import contact, credentials, identity, labels, views
 from hybrid_router.datapolicy.automaton import Automaton
@@ -22,8 +23,7 @@ BUILT_IN: tuple[Detector, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A finding: its type, and where it begins and ends."""
 
     type: str
@@ -31,8 +31,7 @@ class Span:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(msgspec.Struct, frozen=True):
     type: str
     start: int
     end: int

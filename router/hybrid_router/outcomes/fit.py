@@ -19,7 +19,7 @@ from hybrid_router.table import BINS, EVERY, Calibration, HeldOut, Map, Step
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hybrid_router.classify.model import Point
+    from hybrid_router.classify.parameters import Point
     from hybrid_router.outcomes.log import Example, Log
 
 PRIOR = 100.0

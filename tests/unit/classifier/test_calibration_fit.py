@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_router.classify.model import Point
+from hybrid_router.classify.parameters import Point
 from hybrid_router.core.calibration import corrected
 from hybrid_router.core.cost import Prices
 from hybrid_router.outcomes import fit as fitting

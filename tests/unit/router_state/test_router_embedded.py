@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_router.classify.embedded import EmbeddedClassifier
-from hybrid_router.classify.model import FILE, INTENTS, UNKNOWN, Model, shipped
+from hybrid_router.classify.model import INTENTS, UNKNOWN, Model
+from hybrid_router.classify.parameters import FILE, shipped
 from hybrid_router.classify.prompt import Prompt
 from hybrid_router.table import Policy
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_router.classify.cut import Cut, for_quality
-from hybrid_router.classify.model import Point, shipped
+from hybrid_router.classify.parameters import Point, shipped
 from hybrid_router.core.decision import Earlier, Reason, Refused, Verdict, decide
 from hybrid_router.core.terms import Asked, Terms, terms
 from hybrid_router.table import Backend, IntentPolicy, Policy, RoutingRule, Target

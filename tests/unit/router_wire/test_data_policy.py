@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from hybrid_router.datapolicy import gate
+from hybrid_router.datapolicy.custom import Custom
 from tests.support.routers import backend, router, table
 from tests.support.upstreams import (
     Upstream,
@@ -258,9 +258,10 @@ async def test_a_broken_scanner_lets_nothing_out(monkeypatch):
     def breaks(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(gate, "findings", breaks)
+    monkeypatch.setattr(Custom, "find", breaks)
+    data = {"keepLocal": ["own"], "patterns": {"own": "x"}}
     async with Upstream(answers()) as local, Upstream(answers()) as api:
-        async with router(hybrid(local.url, api.url)) as r:
+        async with router(hybrid(local.url, api.url, data)) as r:
             reply = await r.post(
                 "/v1/chat/completions", {"model": "api-first", "messages": user("a")}
             )

@@ -22,16 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from hybrid_router.classify import features, words
 from hybrid_router.classify.additive import PAIRED, Additive
 from hybrid_router.classify.cut import for_quality
-from hybrid_router.classify.model import (
-    INTENTS,
-    OPEN,
-    UNKNOWN,
-    Model,
-    Parameters,
-    Point,
-    Scale,
-    read,
-)
+from hybrid_router.classify.model import INTENTS, OPEN, UNKNOWN, Model
+from hybrid_router.classify.parameters import Parameters, Point, Scale, read
 from hybrid_router.classify.training import examples, measures
 from hybrid_router.classify.training.labels import FAULTY, Label, folds
 from hybrid_router.classify.training.priors import LABELLED, PRIORS
