@@ -97,10 +97,12 @@ def scripted(namespace, images):  # noqa: ARG001  it must exist
 def starting(scripted):  # noqa: ARG001  it must run
     """Apply the demo's resource, with the scripted provider in place of its second vLLM.
 
-    Its vLLM starts while the tests that need none run.
+    Its vLLM, which serves an adapter too, starts while the tests that need none run.
     """
     demo = yaml.safe_load((ROOT / "examples" / "demo-cpu.yaml").read_text())
     spec = demo["spec"] | {"providers": [stack.provider("ok")]}
+    source = {"pvc": {"claim": "tiny-model", "path": "adapter"}}
+    spec["models"][0]["loras"] = [{"name": stack.ADAPTER, "source": source, "rank": 8}]
     apply(stack.resource("main", spec))
     return "main"
 

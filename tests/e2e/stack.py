@@ -18,6 +18,8 @@ RELEASE = "hybridinference"
 NAMESPACE = "hinf-e2e"
 PROVIDER = Path(__file__).with_name("scripted_provider.py")
 PROVIDER_URL = f"http://scripted.{NAMESPACE}.svc/v1"
+ADAPTER = "other-words"
+"""Name of the adapter that the vLLM of all tests serves beside its model."""
 SIMPLE = "Extract the invoice number as JSON: 'Invoice INV-2041 of 3 May, due in 30 days.'"
 COMPLEX = "Prove step by step that there are infinitely many primes of the form 4k + 3."
 

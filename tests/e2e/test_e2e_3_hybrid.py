@@ -23,6 +23,24 @@ def test_an_explicit_name_reaches_the_real_vllm(asked):
     assert stack.chat(asked, LOCAL)[:2] == ("local", "explicit")
 
 
+def test_an_adapter_answers_by_its_name_in_its_own_words(main, asked):
+    def words(model):
+        answer = asked.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": "hello"}],
+            max_tokens=8,
+            temperature=0,
+        )
+        return answer.choices[0].message.content
+
+    assert stack.chat(asked, stack.ADAPTER)[:2] == ("local", "explicit")
+    assert words(stack.ADAPTER) == words(stack.ADAPTER) != words(LOCAL)
+    assert stack.ADAPTER in {each.id for each in asked.models.list()}
+    with stack.reach(f"{main}-router") as url:  # each time one of two routers
+        line = f'model="{stack.ADAPTER}",reason="explicit",source="local",status="200"'
+        stack.eventually("it is counted", lambda: line in httpx.get(f"{url}/metrics").text)
+
+
 def test_vllm_streams_through_the_router_with_usage(asked):
     chunks = list(
         asked.chat.completions.create(
