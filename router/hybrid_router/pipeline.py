@@ -182,19 +182,13 @@ class Pipeline:
         )
         answering.reason = decision.reason
         self._issue(exchange, answering, decision)
-        job = answering.job = Job(
-            call=call,
-            client=exchange,
-            headers=exchange.request.headers,
-            request_id=exchange.request_id,
-            targets=decision.targets,
-            policy=answering.table.policy,
-            clearance=clearance,
+        job = answering.job = _job(
+            exchange,
+            answering,
+            call,
+            decision,
             alias=len(model.targets) > 1,
             delivers=write is None,
-            prefix=answering.prefix,
-            began=exchange.began,
-            spans=answering.spans,
         )
         if decision.draft is not None:
             issue = partial(self._issue, exchange, answering)
@@ -261,6 +255,31 @@ class Pipeline:
             log.write(said)
         if spans is not None:
             spans.end(said)
+
+
+def _job(
+    exchange: Exchange,
+    answering: Answering,
+    call: Call,
+    decision: Decision,
+    *,
+    alias: bool,
+    delivers: bool,
+) -> Job:
+    return Job(
+        call=call,
+        client=exchange,
+        headers=exchange.request.headers,
+        request_id=exchange.request_id,
+        targets=decision.targets,
+        policy=answering.table.policy,
+        clearance=answering.clearance,
+        alias=alias,
+        delivers=delivers,
+        prefix=answering.prefix,
+        began=exchange.began,
+        spans=answering.spans,
+    )
 
 
 def _refusal(classes: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ NOT_ASKED = "negative_data_rejection,positive_data_acceptance,missing_required_h
 
 
 def test_it_names_every_path_that_is_routed():
-    pipeline: Any = SimpleNamespace(registry=None, metrics=None, desk=None)
+    pipeline: Any = SimpleNamespace(registry=None, metrics=None, desk=None, gates=None)
     routed = {path.decode() for path in Routes(pipeline)._paths}
     described = set(openapi.paths()) - {PREFIX.decode() + "{id}"}
     assert described == routed
