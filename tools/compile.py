@@ -24,23 +24,29 @@ EXPECTED = "HINF_EXPECTS_COMPILED"
 """Set where a test run is to have the compiled modules: a test then checks that it does."""
 
 MODULES = (
-    "admission", "answering", "chunks", "judging", "keys", "pipeline", "ticker", "unanswered",
-    "core/balance", "core/breaker", "core/decision", "core/limits", "core/ramp",
-    "datapolicy/gate", "datapolicy/source",
+    "admission", "answering", "calibrating", "chunks", "judging", "keys", "pipeline", "ticker",
+    "unanswered",
+    "classify/cut", "classify/embedded", "classify/features", "classify/model", "classify/prompt",
+    "classify/words",
+    "core/balance", "core/breaker", "core/calibration", "core/datapolicy", "core/decision",
+    "core/limits", "core/ramp", "core/terms",
+    "datapolicy/automaton", "datapolicy/document", "datapolicy/findings",
+    "datapolicy/gate", "datapolicy/labels", "datapolicy/scanner", "datapolicy/source",
     "discovery/registry",
     "endpoints/inference", "endpoints/routes",
     "openai/answer", "openai/body", "openai/form", "openai/plain", "openai/prefix",
     "openai/request", "openai/sse", "openai/tokens",
+    "outcomes/again", "outcomes/desk",
     "server/body", "server/connection", "server/exchange", "server/request", "server/server",
-    "telemetry/decisions", "telemetry/diverted", "telemetry/genai", "telemetry/metrics",
-    "telemetry/series", "telemetry/trace",
+    "telemetry/decisions", "telemetry/diverted", "telemetry/drift", "telemetry/genai",
+    "telemetry/metrics", "telemetry/series", "telemetry/trace",
     "translate/outgoing", "translate/surfaces",
-    "upstream/attempt", "upstream/budget", "upstream/failover", "upstream/failures",
-    "upstream/outgoing", "upstream/pace", "upstream/pool", "upstream/queue", "upstream/relay",
-    "upstream/resume", "upstream/wire",
+    "upstream/attempt", "upstream/budget", "upstream/client", "upstream/failover",
+    "upstream/failures", "upstream/outgoing", "upstream/pace", "upstream/pool",
+    "upstream/queue", "upstream/relay", "upstream/resume", "upstream/wire",
 )  # fmt: skip
 """What a request passes. Left out: types that msgspec decodes into, for mypyc does not keep what
-stands between the brackets of an annotation; dataclasses; and what mypyc lacks (async generators).
+stands between the brackets of an annotation; and dataclasses with slots.
 """
 
 _SETUP = """\

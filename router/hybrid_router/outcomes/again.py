@@ -9,8 +9,9 @@ a hash that is of no use outside this process, and no text is kept.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from hybrid_router.openai.request import Call
@@ -30,8 +31,7 @@ HABIT = 2
 """So often asked again, it says nothing any more."""
 
 
-@dataclass(slots=True)
-class _Answer:
+class _Answer(msgspec.Struct):
     request_id: str
     said: float
     state: str
@@ -39,8 +39,7 @@ class _Answer:
     again: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(msgspec.Struct, frozen=True):
     """What asking again says of an earlier local answer."""
 
     request_id: str

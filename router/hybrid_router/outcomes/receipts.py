@@ -15,8 +15,9 @@ import hashlib
 import hmac
 import struct
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +37,7 @@ _STEPS = 65_535
 MAX_TEXT = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """What an identifier says."""
 
     request_id: str

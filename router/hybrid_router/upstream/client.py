@@ -18,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hybrid_router.upstream.errors import ProtocolBroken, Stale, TimedOut, UpstreamError
 from hybrid_router.upstream.pool import (
@@ -34,7 +35,7 @@ from hybrid_router.upstream.wire import Headers, Sink, Wire
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["Answer", "Headers", "Stream", "UpstreamClient", "client_context"]
 
@@ -43,8 +44,7 @@ _STREAM_HIGH_WATER = 1024 * 1024
 _SWEEP_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A complete answer."""
 
     status: int
@@ -97,28 +97,32 @@ class Stream:
         self.status = 0
         self.headers = Headers()
 
-    async def chunks(self, idle: float | None) -> AsyncIterator[bytes]:
-        """Yield the body's parts.
+    def chunks(self, idle: float | None) -> Chunks:
+        """Return an iterator over the body's parts.
 
         Args:
             idle: seconds to wait for the next part; None waits for ever.
+        """
+        return Chunks(self, idle)
+
+    async def next(self, idle: float | None) -> bytes | None:
+        """Return the body's next part; None at its end.
 
         Raises:
             TimedOut: nothing came for `idle` seconds.
             UpstreamError: the body ended too early or broke.
         """
-        while True:
-            while self._parts:
-                part = self._parts.popleft()
-                self._size -= len(part)
-                if self._size < _STREAM_HIGH_WATER:
-                    self._wire.resume()
-                yield part
+        while not self._parts:
             if self._ended:
-                return
+                return None
             await self._wait(idle, "nothing came")
             if self._error is not None and not self._parts:
                 raise self._error
+        part = self._parts.popleft()
+        self._size -= len(part)
+        if self._size < _STREAM_HIGH_WATER:
+            self._wire.resume()
+        return part
 
     def abort(self) -> None:
         """Drop the connection, unless the body is complete."""
@@ -166,6 +170,25 @@ class Stream:
     def failed(self, error: UpstreamError) -> None:  # noqa: D102  Sink
         self._error = error
         self._ready.set()
+
+
+class Chunks:
+    """The parts of a stream's body, for `async for`; raises what `Stream.next` does."""
+
+    __slots__ = ("_idle", "_stream")
+
+    def __init__(self, stream: Stream, idle: float | None) -> None:
+        self._stream = stream
+        self._idle = idle
+
+    def __aiter__(self) -> Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        part = await self._stream.next(self._idle)
+        if part is None:
+            raise StopAsyncIteration
+        return part
 
 
 class UpstreamClient:
