@@ -9,7 +9,6 @@ closed one while there is nothing to write: the backend's work is then stopped a
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -44,8 +43,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_buffer", "_chunked", "_descriptor", "_exchange", "_left", "_mark", "_parts", "_paused",
-        "_size", "_state", "_unread", "_unwritten",
+        "_buffer", "_chunked", "_exchange", "_left", "_mark", "_parts", "_paused", "_size",
+        "_state", "_unread", "_unwritten",
         "congested", "deadline", "late", "reserve", "server", "transport",
     )  # fmt: skip
 
@@ -56,7 +55,6 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._parts: list[bytes] = []
         self._chunked: ChunkedBody | None = None
-        self._descriptor = -1
         self._left = 0
         self._size = 0
         self._mark = 0
@@ -74,15 +72,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102  asyncio
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
-        socket = transport.get_extra_info("socket")
-        if socket is not None:
-            self._descriptor = socket.fileno()
         self.deadline = time.monotonic() + self.server.limits.keep_alive_timeout
         self.server.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, D102  asyncio
         self._state = _CLOSED
-        self._descriptor = -1  # the transport closes it next, and it may be another's then
         self.server.closed(self)
         self._leave()
 
@@ -147,25 +141,6 @@ class Connection(asyncio.Protocol):
         """Write to the client, if it is still there."""
         if not self.transport.is_closing():
             self.transport.write(data)
-
-    def write_now(self, data: bytes) -> None:
-        """Write without waiting for the end of the loop's turn, unless something waits already.
-
-        uvloop writes when all that has arrived has been read. Of many streams that speak at once,
-        each would wait for the others, and a write of one buffer costs less than its queue.
-        """
-        transport = self.transport
-        if transport.is_closing():
-            return
-        if self._descriptor >= 0 and not transport.get_write_buffer_size():
-            try:
-                written = os.write(self._descriptor, data)
-            except OSError:
-                written = 0  # it is full or broken: the transport finds out
-            if written == len(data):
-                return
-            data = data[written:]
-        transport.write(data)
 
     def answered(self, exchange: Exchange) -> None:
         """Go on to the next request, or end."""

@@ -109,12 +109,14 @@ class Exchange:
             flow.pause()
 
     def send(self, data: bytes) -> None:
-        """Send a part of the body, at once if the client keeps up."""
+        """Send a part of the body."""
         if self._chunked:
             size = len(data)
             line = LINES[size] if size <= MAX_CONTENT else b"%x\r\n" % size
             data = line + data + b"\r\n"
-        self._connection.write_now(data)
+        transport = self._connection.transport
+        if not transport.is_closing():
+            transport.write(data)
 
     def finish(self) -> None:
         """End the body."""

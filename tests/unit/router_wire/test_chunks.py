@@ -205,7 +205,6 @@ def test_ids_are_cut_from_each_of_several_events_in_one_part(count):
 
 
 async def test_a_client_that_reads_late_gets_every_byte_in_order():
-    """What the socket does not take at once goes through the transport, and nothing overtakes."""
     said = [event(delta(content=f"{number:06} " * 400)) for number in range(4000)]
     said.append(event(finish()) + b"data: [DONE]\n\n")
 
