@@ -177,7 +177,7 @@ class _Router:
         server = Server(Routes(pipeline), self._registry.table.limits)
         self._registry.listen(lambda table: setattr(server, "limits", table.limits))
         discovery = self._discovery(client)
-        port = await server.start(self._options.host, self._options.port)
+        port = server.start(self._options.host, self._options.port)
         _settle_memory()
         _log.info("serving at http://%s:%d", self._options.host, port)
         tasks = [asyncio.create_task(self._keep_polling(), name="poll files")]

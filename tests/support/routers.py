@@ -115,7 +115,7 @@ async def router(
     if tracing is not None:
         pipeline.tracer = Tracer(tracing, client, metrics)
     server = Server(Routes(pipeline), registry.table.limits)
-    port = await server.start("127.0.0.1", 0)
+    port = server.start("127.0.0.1", 0)
     try:
         yield Router(port, server, registry, metrics, client)
     finally:

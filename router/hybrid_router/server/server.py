@@ -8,11 +8,12 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from hybrid_router.openai.errors import ApiError
+from hybrid_router.server.acceptor import Acceptor
 from hybrid_router.server.connection import Connection, too_large
 from hybrid_router.server.exchange import Exchange, RequestIds
 from hybrid_router.ticker import NEVER, Ticker
@@ -25,7 +26,6 @@ _log = logging.getLogger(__name__)
 TICK_SECONDS = 0.1
 RESERVED_CONNECTIONS = 64
 """Above the limit, so that health endpoints answer when it is reached."""
-BACKLOG = 4096
 RETRY_AFTER = ((b"retry-after", b"1"),)
 
 
@@ -83,17 +83,14 @@ class Server:
         self._in_flight = 0
         self._bytes_in_flight = 0
         self._idle = asyncio.Event()
-        self._listener: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
 
-    async def start(self, host: str, port: int) -> int:
+    def start(self, host: str, port: int) -> int:
         """Listen, and return the port (asked for as 0: the one that was given)."""
         self.expired(time.monotonic())
         self._ticker.add(self)
-        listener: Any = await self._loop.create_server(
-            lambda: Connection(self), host, port, backlog=BACKLOG
-        )
-        self._listener = listener
-        return int(listener.sockets[0].getsockname()[1])  # a list in uvloop, else a tuple
+        self._acceptor = Acceptor(lambda: Connection(self), host, port)
+        return self._acceptor.port
 
     async def drain(self, seconds: float) -> None:
         """End: let requests under way finish, for that many seconds at most, then stop listening.
@@ -122,8 +119,8 @@ class Server:
 
     async def close(self) -> None:
         """Stop now."""
-        if self._listener is not None:
-            self._listener.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         for connection in tuple(self._connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # the connections report their loss, and their tasks are cancelled

@@ -1,10 +1,15 @@
 """Clients that do not read or that leave, many at once, and the end of a router."""
 
 import asyncio
+import contextlib
+import os
+import resource
+import socket
 import time
 
 import pytest
 
+from hybrid_router.server import acceptor
 from tests.support.routers import (
     Deaf,
     backend,
@@ -247,6 +252,47 @@ async def test_a_hundred_streams_at_once_each_get_their_own_words():
         assert (r.server._in_flight, r.server._bytes_in_flight) == (0, 0)
         pool = r.registry.pool("only")
         assert (pool.in_flight, pool.replicas[0].outstanding) == (0, 0)
+
+
+async def test_clients_that_come_together_are_let_in_together_not_one_in_each_turn_of_the_loop():
+    async with router(table({"only": backend("http://127.0.0.1:9")})) as r:
+        clients = [socket.create_connection(("127.0.0.1", r.port)) for _ in range(100)]
+        for _ in range(8):
+            await asyncio.sleep(0)
+        assert len(r.server._connections) == len(clients)
+        for client in clients:
+            client.close()
+        await until(lambda: not r.server._connections)
+
+
+async def test_small_answers_do_not_wait_for_one_another_in_the_kernel():
+    async with router(table({"only": backend("http://127.0.0.1:9")})) as r:
+        connection = await r.connect()
+        await until(lambda: r.server._connections)
+        held = next(iter(r.server._connections)).transport.get_extra_info("socket")
+        assert held.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await connection.close()
+
+
+async def test_without_descriptors_nobody_is_accepted_and_afterwards_everybody(monkeypatch):
+    monkeypatch.setattr(acceptor, "PAUSE_SECONDS", 0.05)
+    async with router(table({"only": backend("http://127.0.0.1:9")})) as r:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        client = socket.create_connection(("127.0.0.1", r.port))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+        taken = []
+        try:
+            with contextlib.suppress(OSError):  # until there are no more
+                while True:
+                    taken.append(os.dup(client.fileno()))
+            await asyncio.sleep(0.1)
+            assert not r.server._connections
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for descriptor in taken:
+                os.close(descriptor)
+        await until(lambda: r.server._connections)
+        client.close()
 
 
 # The end.
