@@ -1,7 +1,9 @@
 """`make bench-plan`: how long `hinf plan` takes from start to answer.
 
 The command is started anew for every run, as a person starts it, in turn with Python alone and with
-the libraries that it stands on alone; medians of 15 runs each.
+the libraries that it stands on alone; medians of 15 runs each. Where the system has a Python of the
+same version, `hinf plan` is started by that one, too: distributions, and the images, have it
+compiled with profile-guided optimisation, which pyenv leaves out unless it is asked for.
 
     make bench-plan                                                   about 20 s
 """
@@ -14,6 +16,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -34,11 +37,20 @@ CASES = {
     "hinf plan -o json": [str(BIN / "hinf"), "plan", "-f", EXAMPLE, "-o", "json"],
 }
 """What is started, by name. The libraries' time is the floor that no code of ours can undercut."""
+SYSTEM = Path("/usr/bin") / f"python3.{sys.version_info.minor}"
+if SYSTEM.exists():
+    start = "import sys; from hybrid_operator.cli.main import main; sys.exit(main())"
+    CASES["hinf plan, the system's Python"] = [
+        *(str(SYSTEM), "-c", start),
+        *("plan", "-f", EXAMPLE),
+    ]
 
 
 def seconds(command: list[str]) -> float:
     """Start `command` and return the time until it ended."""
     env = os.environ | {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
+    if command[0] == str(SYSTEM):
+        env["PYTHONPATH"] = f"{sysconfig.get_path('purelib')}:operator:router"
     begun = time.perf_counter()
     subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - begun
