@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybrid_operator.core.scaling.capacity import Capacity, learn
 from hybrid_operator.core.scaling.types import Sample
-from hybrid_operator.metrics.vllm import increase, percentile
+from hybrid_operator.metrics.histogram import added, percentile
+from hybrid_operator.metrics.vllm import increase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from hybrid_operator.metrics.diverted import Past
     from hybrid_operator.metrics.vllm import EngineReading, Increase
@@ -88,8 +88,8 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         requests=demand > 0
         or any(after is not None and after.running for _, after in seen.engines)
         or any(each.api.requests + each.unserved.requests > 0 for each in past),
-        ttft_seconds=percentile(_added(each.ttft for each in done), PERCENTILE),
-        itl_seconds=percentile(_added(each.itl for each in done), PERCENTILE),
+        ttft_seconds=percentile(added(each.ttft for each in done), PERCENTILE),
+        itl_seconds=percentile(added(each.itl for each in done), PERCENTILE),
         complete=all(b is not None and a is not None for b, a in seen.engines)
         and bool(past)
         and len(past) == len(seen.routers),
@@ -119,14 +119,7 @@ def _backlog(waiting: float, done: Sequence[Increase], capacity: Capacity) -> fl
     """Return the work of requests that wait, in replicas for `BACKLOG_SECONDS`."""
     if not waiting:
         return 0.0
-    ended = sum(max(each.ttft.values(), default=0.0) for each in done)
+    ended = sum(each.ttft.total for each in done)
     sums = sum(each.prompt for each in done), sum(each.generated for each in done)
     each = tuple(total / ended for total in sums) if ended else TYPICAL
     return waiting * capacity.work(*each) / BACKLOG_SECONDS
-
-
-def _added(histograms: Iterable[Mapping[float, float]]) -> Mapping[float, float]:
-    total: Counter[float] = Counter()
-    for each in histograms:
-        total.update(each)
-    return total

@@ -13,6 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hybrid_operator.metrics.histogram import EMPTY, Histogram, growth, histogram
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -61,9 +63,9 @@ class EngineReading:
     kv_usage: float = 0.0
     """0 to 1."""
     preemptions: float = 0.0
-    ttft: Mapping[float, float] = field(default_factory=dict)
-    """Requests by upper bound in seconds, cumulative."""
-    itl: Mapping[float, float] = field(default_factory=dict)
+    ttft: Histogram = EMPTY
+    """Requests by seconds."""
+    itl: Histogram = EMPTY
 
 
 @dataclass(slots=True)
@@ -114,8 +116,8 @@ def parse(pod: str, text: str) -> EngineReading:
         waiting=values[WAITING] if sums.capacity is None else sums.capacity,
         kv_usage=min(_first(values, KV_USAGE), 1.0),
         preemptions=values[PREEMPTIONS],
-        ttft=sums.buckets[TTFT],
-        itl=sums.buckets[ITL[0]] or sums.buckets[ITL[1]],
+        ttft=histogram(sums.buckets[TTFT]),
+        itl=histogram(sums.buckets[ITL[0]] or sums.buckets[ITL[1]]),
     )
 
 
@@ -180,8 +182,8 @@ class Increase:
     prompt: float
     generated: float
     preemptions: float
-    ttft: Mapping[float, float]
-    itl: Mapping[float, float]
+    ttft: Histogram
+    itl: Histogram
 
 
 def increase(before: EngineReading, after: EngineReading) -> Increase:
@@ -192,27 +194,6 @@ def increase(before: EngineReading, after: EngineReading) -> Increase:
         prompt=after.prompt - base.prompt,
         generated=after.generated - base.generated,
         preemptions=max(after.preemptions - base.preemptions, 0.0),
-        ttft=_growth(base.ttft, after.ttft),
-        itl=_growth(base.itl, after.itl),
+        ttft=growth(base.ttft, after.ttft),
+        itl=growth(base.itl, after.itl),
     )
-
-
-def _growth(before: Mapping[float, float], after: Mapping[float, float]) -> dict[float, float]:
-    return {bound: max(count - before.get(bound, 0.0), 0.0) for bound, count in after.items()}
-
-
-def percentile(buckets: Mapping[float, float], share: float) -> float | None:
-    """Return a quantile of a cumulative histogram, as Prometheus' `histogram_quantile` has it."""
-    bounds = sorted(buckets)
-    total = buckets[bounds[-1]] if bounds else 0.0
-    if total <= 0:
-        return None
-    wanted, low, under = share * total, 0.0, 0.0
-    for bound in bounds:
-        count = buckets[bound]
-        if count >= wanted:
-            if math.isinf(bound) or count <= under:
-                return low
-            return low + (bound - low) * (wanted - under) / (count - under)
-        low, under = bound, count
-    return low

@@ -7,6 +7,7 @@ import pytest
 from hybrid_operator.core.scaling.capacity import seeded
 from hybrid_operator.metrics import diverted
 from hybrid_operator.metrics.diverted import NOTHING, Flow, Past
+from hybrid_operator.metrics.histogram import histogram
 from hybrid_operator.metrics.load import Price, Seen, load
 from hybrid_operator.metrics.vllm import (
     TTFT,
@@ -14,7 +15,6 @@ from hybrid_operator.metrics.vllm import (
     EngineReading,
     increase,
     parse,
-    percentile,
 )
 
 MODEL = 'engine="0",model_name="m"'
@@ -61,8 +61,8 @@ def test_releases_with_other_names_say_the_same():
         waiting=2.0,
         kv_usage=0.5,
         preemptions=1.0,
-        ttft={0.5: 9.0, float("inf"): 10.0},
-        itl={0.05: 10.0, float("inf"): 10.0},
+        ttft=histogram({0.5: 9.0, float("inf"): 10.0}),
+        itl=histogram({0.05: 10.0, float("inf"): 10.0}),
     )
 
 
@@ -100,14 +100,6 @@ def test_what_makes_no_sense_is_refused(text, message):
 def test_a_counter_that_goes_back_has_started_again():
     grown = increase(EngineReading(900.0, 500.0), EngineReading(30.0, 7.0))
     assert (grown.prompt, grown.generated) == (30.0, 7.0)
-
-
-def test_percentiles_are_those_of_prometheus():
-    buckets = {0.1: 0.0, 0.5: 8.0, 1.0: 10.0, float("inf"): 10.0}
-    assert percentile(buckets, 0.9) == pytest.approx(0.75)
-    assert percentile({0.5: 0.0, float("inf"): 4.0}, 0.9) == 0.5
-    assert percentile({}, 0.9) is None
-    assert percentile({0.5: 0.0, float("inf"): 0.0}, 0.9) is None
 
 
 ROUTER = """\
