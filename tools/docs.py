@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-import pydantic
 import yaml
 
 from hybrid_operator.api.base import KIND
+from hybrid_operator.api.read import SpecError, parse
 from hybrid_operator.api.resource import HybridInferenceSpec
 from tools import repo
 
@@ -195,11 +195,9 @@ def resource_problems(block: Block) -> Iterator[str]:
         if not isinstance(document, dict) or document.get("kind") != KIND:
             continue
         try:
-            HybridInferenceSpec.model_validate(document.get("spec", {}), extra="forbid")
-        except pydantic.ValidationError as error:
-            for problem in error.errors():
-                where = ".".join(str(part) for part in ("spec", *problem["loc"]))
-                yield f"{where}: {problem['msg']}"
+            parse(HybridInferenceSpec, document.get("spec", {}), "spec", strict=True)
+        except SpecError as error:
+            yield from map(str, error.problems)
 
 
 def findings(path: Path, text: str, root: Path = repo.ROOT) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from msgspec.structs import replace
 
+from hybrid_operator.api.read import parse_stored
 from hybrid_operator.api.resource import HybridInferenceSpec
 from hybrid_operator.core.state import (
     Observed,
@@ -37,7 +38,7 @@ providers:
 
 def spec(text: str) -> HybridInferenceSpec:
     """Return the spec written in YAML."""
-    return HybridInferenceSpec.model_validate(yaml.safe_load(text))
+    return parse_stored(yaml.safe_load(text))
 
 
 def owner(name: str = "support", namespace: str = "ml", **more: Any) -> Owner:
@@ -63,7 +64,7 @@ def example(name: str) -> Observed:
     metadata = document["metadata"]
     return Observed(
         owner=owner(metadata["name"], metadata.get("namespace", "default")),
-        spec=HybridInferenceSpec.model_validate(document["spec"]),
+        spec=parse_stored(document["spec"]),
         settings=SETTINGS,
     )
 

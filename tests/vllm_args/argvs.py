@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import yaml
 from msgspec.structs import replace
 
-from hybrid_operator.api.resource import HybridInferenceSpec
+from hybrid_operator.api.read import parse_stored
 from hybrid_operator.core.engine.arguments import Intent, WeightOffload, arguments
 from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.engine.intent import intent
@@ -31,7 +31,7 @@ def argvs(version: Version) -> list[list[str]]:
 def _intents(version: Version) -> Iterator[Intent]:
     for path in sorted((ROOT / "examples").glob("*.yaml")):
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for model in HybridInferenceSpec.model_validate(document["spec"]).models:
+        for model in parse_stored(document["spec"]).models:
             yield replace(intent(model, CURRENT), args=())
     base = Intent("org/model", ("small", "other"), version, gpus=1, sequences=256, shutdown=45)
     for adapters in (("sql=/adapters/sql",), ("sql=/adapters/sql", "json=org/json")):

@@ -16,8 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import PydanticCustomError, core_schema
+from msgspec import Meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +28,8 @@ PLURAL = "hybridinferences"
 SHORT_NAME = "hinf"
 
 VALIDATIONS = "x-kubernetes-validations"
+LIST_TYPE = "x-kubernetes-list-type"
+MAP_KEYS = "x-kubernetes-list-map-keys"
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
@@ -71,38 +72,17 @@ def rule(cel: str, message: str, holds: Callable[[Any], bool]) -> Rule:
     return Rule(cel, message, lambda part: () if holds(part) else found)
 
 
-def _add_docs_and_rules(schema: dict[str, Any], part: type[BaseModel]) -> None:
-    from hybrid_operator.api import docstrings  # noqa: PLC0415  only where a schema is generated
-
-    docs = docstrings.of_class(part)
-    for name, field in part.model_fields.items():
-        if name in docs:
-            schema["properties"][field.alias or name].setdefault("description", docs[name])
-    rules: tuple[Rule, ...] = getattr(part, "RULES", ())
-    if rules:
-        schema[VALIDATIONS] = [each.entry() for each in rules]
-
-
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
 
-class Spec(BaseModel):
-    """A part of the resource: frozen, camelCase on the wire.
+class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel):
+    """A part of the resource: frozen, camelCase on the wire, what has its default left out.
 
-    Unknown fields are ignored here (an operator may be older than the CRD); the API server prunes
-    them, and the command line reads files with `extra="forbid"` to name them.
+    Unknown fields are ignored when one is built (an operator may be older than the CRD); the API
+    server prunes them, and `read` names them where a person wrote them.
     """
-
-    model_config = ConfigDict(
-        frozen=True,
-        populate_by_name=True,
-        alias_generator=_camel,
-        defer_build=True,  # what a program does not read it need not build
-        extra="ignore",
-        json_schema_extra=_add_docs_and_rules,
-    )
 
     RULES: ClassVar[tuple[Rule, ...]] = ()
     """What must hold between the fields."""
@@ -132,29 +112,14 @@ class Shape(msgspec.Struct, frozen=True):
             return False
         return self.more is None or self.more(text)
 
-    def _check(self, text: str) -> str:
-        if not self.holds(text):
-            raise PydanticCustomError("shape", "{sentence}", {"sentence": self.message})
-        return text
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        entry = {"rule": self.cel(), "message": self.message}
-        return {**handler(schema), VALIDATIONS: [entry]}
+    def entry(self) -> dict[str, str]:
+        """Return the entry of `x-kubernetes-validations`."""
+        return {"rule": self.cel(), "message": self.message}
 
 
-MAP_BY_NAME: dict[str, Any] = {
-    "x-kubernetes-list-type": "map",
-    "x-kubernetes-list-map-keys": ["name"],
-}
-SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
-ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
+MAP_BY_NAME: dict[str, Any] = {LIST_TYPE: "map", MAP_KEYS: ["name"]}
+SET: dict[str, Any] = {LIST_TYPE: "set"}
+ATOMIC: dict[str, Any] = {LIST_TYPE: "atomic"}
 
 _DURATION = re.compile(r"([0-9]+)(ms|s|m|h)")
 _DURATION_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
@@ -252,34 +217,34 @@ AMOUNT = Shape(
     'must be an amount in US dollars, written as a string without a currency sign, such as "1.50"',
 )
 
-DNSLabel = Annotated[str, Field(max_length=63), DNS_LABEL]
-ModelName = Annotated[str, Field(max_length=128), MODEL_NAME]
+DNSLabel = Annotated[str, Meta(max_length=63), DNS_LABEL]
+ModelName = Annotated[str, Meta(max_length=128), MODEL_NAME]
 """A name that clients or providers use: looser than a DNS label."""
-CatalogName = Annotated[str, Field(max_length=63), CATALOG_NAME]
-ObjectName = Annotated[str, Field(max_length=253), OBJECT_NAME]
-Image = Annotated[str, Field(max_length=512), IMAGE]
-RelativePath = Annotated[str, Field(max_length=512), RELATIVE_PATH]
-AbsolutePath = Annotated[str, Field(max_length=512), ABSOLUTE_PATH]
-Quantity = Annotated[str, Field(max_length=16), QUANTITY]
+CatalogName = Annotated[str, Meta(max_length=63), CATALOG_NAME]
+ObjectName = Annotated[str, Meta(max_length=253), OBJECT_NAME]
+Image = Annotated[str, Meta(max_length=512), IMAGE]
+RelativePath = Annotated[str, Meta(max_length=512), RELATIVE_PATH]
+AbsolutePath = Annotated[str, Meta(max_length=512), ABSOLUTE_PATH]
+Quantity = Annotated[str, Meta(max_length=16), QUANTITY]
 """Memory, in a binary unit; read with `quantity_bytes`."""
-Duration = Annotated[str, Field(max_length=16), DURATION]
+Duration = Annotated[str, Meta(max_length=16), DURATION]
 """Read with `duration`."""
-Fraction = Annotated[str, Field(max_length=16), FRACTION]
+Fraction = Annotated[str, Meta(max_length=16), FRACTION]
 """Read with `Decimal`."""
-USD = Annotated[str, Field(max_length=24), AMOUNT]
+USD = Annotated[str, Meta(max_length=24), AMOUNT]
 """US dollars; read with `Decimal`."""
 
 
-class SecretKeyRef(Spec):
+class SecretKeyRef(Spec, frozen=True, kw_only=True):
     """One key of a Secret in the resource's namespace."""
 
     name: ObjectName
     """Name of the Secret."""
-    key: Annotated[str, Field(max_length=253), SECRET_KEY]
+    key: Annotated[str, Meta(max_length=253), SECRET_KEY]
     """Key within the Secret."""
 
 
-class SecretValue(Spec):
+class SecretValue(Spec, frozen=True, kw_only=True):
     """A secret, named and never written here."""
 
     secret_key_ref: SecretKeyRef

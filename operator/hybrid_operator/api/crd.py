@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybrid_operator.api.base import GROUP, KIND, PLURAL, SHORT_NAME, VERSION
+from hybrid_operator.api.base import GROUP, KIND, PLURAL, SHORT_NAME, VALIDATIONS, VERSION
 from hybrid_operator.api.resource import NAME, HybridInferenceSpec
 from hybrid_operator.api.status import HybridInferenceStatus
-from hybrid_operator.api.structural import VALIDATIONS, structural
+from hybrid_operator.api.structural import structural
 
 _READY = '.status.conditions[?(@.type=="Ready")]'
 _DEGRADED = '.status.conditions[?(@.type=="Degraded")]'
@@ -87,8 +87,8 @@ def _root() -> dict[str, Any]:
             },
             "kind": {"type": "string", "description": f"Kind of the resource: {KIND}."},
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
-            "spec": structural(HybridInferenceSpec.model_json_schema(), "spec"),
-            "status": structural(HybridInferenceStatus.model_json_schema(), "status"),
+            "spec": structural(HybridInferenceSpec, "spec"),
+            "status": structural(HybridInferenceStatus, "status"),
         },
         VALIDATIONS: [
             {"rule": NAME.cel(named), "message": NAME.message, "fieldPath": ".metadata.name"}

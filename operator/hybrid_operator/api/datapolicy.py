@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
+from msgspec import Meta
 
 from hybrid_operator.api.base import (
     ATOMIC,
@@ -74,7 +74,7 @@ EXPRESSION = Shape(".+", "must be a regular expression on one line")
 WORD = Shape(".+", "must be a word or a phrase on one line")
 
 
-class Pattern(Spec):
+class Pattern(Spec, frozen=True, kw_only=True):
     """A class of your own, by how it is written."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -88,24 +88,24 @@ class Pattern(Spec):
 
     name: DNSLabel
     """Name of the class."""
-    pattern: Annotated[str, Field(max_length=512), EXPRESSION]
+    pattern: Annotated[str, Meta(max_length=512), EXPRESSION]
     """Regular expression in RE2's syntax, such as EMP-[0-9]{6}. It is found anywhere in a text,
     in time that grows with the text and no faster."""
 
 
-class Words(Spec):
+class Words(Spec, frozen=True, kw_only=True):
     """A class of your own, by its words."""
 
     name: DNSLabel
     """Name of the class."""
     words: Annotated[
-        list[Annotated[str, Field(max_length=64), WORD]],
-        Field(min_length=1, max_length=256, json_schema_extra=ATOMIC),
+        list[Annotated[str, Meta(max_length=64), WORD]],
+        Meta(min_length=1, max_length=256, extra_json_schema=ATOMIC),
     ]
     """Words or phrases; they are found where they stand alone, in upper or lower case."""
 
 
-class DataPolicy(Spec):
+class DataPolicy(Spec, frozen=True, kw_only=True):
     """Classes of data with rules of their own; they come before every other decision."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -132,17 +132,17 @@ class DataPolicy(Spec):
         ),
     )
 
-    keep_local: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
+    keep_local: Annotated[list[DNSLabel], Meta(max_length=64, extra_json_schema=SET)] = []
     """Requests with these never leave the cluster, whatever fails. Built-in classes: email, phone,
     payment-card, iban, ip-address, national-id, secret, every type by its own name, and
     unscanned."""
-    redact: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
+    redact: Annotated[list[DNSLabel], Meta(max_length=64, extra_json_schema=SET)] = []
     """These are replaced before a request leaves the cluster, and restored in the answer."""
-    refuse: Annotated[list[DNSLabel], Field(max_length=64, json_schema_extra=SET)] = []
+    refuse: Annotated[list[DNSLabel], Meta(max_length=64, extra_json_schema=SET)] = []
     """Requests with these are refused."""
-    patterns: Annotated[list[Pattern], Field(max_length=32, json_schema_extra=MAP_BY_NAME)] = []
+    patterns: Annotated[list[Pattern], Meta(max_length=32, extra_json_schema=MAP_BY_NAME)] = []
     """Classes of your own, by regular expressions."""
-    words: Annotated[list[Words], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    words: Annotated[list[Words], Meta(max_length=16, extra_json_schema=MAP_BY_NAME)] = []
     """Classes of your own, by lists of words."""
 
     def own(self) -> set[str]:

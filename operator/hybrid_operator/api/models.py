@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from msgspec import Meta, field
 
 from hybrid_operator.api.base import (
     ATOMIC,
@@ -47,19 +47,19 @@ CPU = "cpu"
 """The accelerator type that stands for no GPU at all."""
 
 
-class HuggingFaceSource(Spec):
+class HuggingFaceSource(Spec, frozen=True, kw_only=True):
     """A repository on the Hugging Face Hub."""
 
-    repo: Annotated[str, Field(max_length=200), HUB_REPO]
+    repo: Annotated[str, Meta(max_length=200), HUB_REPO]
     """Repository, as owner/name."""
-    revision: Annotated[str, Field(max_length=200), GIT_REVISION] | None = None
+    revision: Annotated[str, Meta(max_length=200), GIT_REVISION] | None = None
     """Commit, tag or branch. Defaults to main; pin a commit, so that every replica serves the same
     weights."""
     token: SecretValue | None = None
     """Access token for gated and private repositories."""
 
 
-class PVCSource(Spec):
+class PVCSource(Spec, frozen=True, kw_only=True):
     """A directory on a PersistentVolumeClaim in the resource's namespace."""
 
     claim: ObjectName
@@ -68,7 +68,7 @@ class PVCSource(Spec):
     """Directory within the volume. Defaults to its root."""
 
 
-class ImageSource(Spec):
+class ImageSource(Spec, frozen=True, kw_only=True):
     """An OCI image that holds the weights, mounted as an image volume (from Kubernetes 1.33 on)."""
 
     reference: Image
@@ -77,7 +77,7 @@ class ImageSource(Spec):
     """Directory within the image. Defaults to its root."""
 
 
-class ModelSource(Spec):
+class ModelSource(Spec, frozen=True, kw_only=True):
     """Where the weights come from: exactly one of the members."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -96,7 +96,7 @@ class ModelSource(Spec):
     """An OCI image that holds the weights."""
 
 
-class Accelerator(Spec):
+class Accelerator(Spec, frozen=True, kw_only=True):
     """What one replica runs on."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -115,32 +115,37 @@ class Accelerator(Spec):
     type: DNSLabel
     """Catalogue name of the GPU, such as a10g or h100 (the command hinf gpus lists them), or cpu.
     Any other name is allowed together with memory."""
-    count: Annotated[int, Field(ge=1, le=64)] = 1
+    stated: Annotated[int, Meta(ge=1, le=64)] | None = field(name="count", default=None)
     """GPUs per replica (the tensor parallel size). Defaults to 1."""
     memory: Quantity | None = None
     """Memory of one GPU, for a type that the catalogue does not know."""
-    resource_name: Annotated[str, Field(max_length=253), RESOURCE_NAME] | None = None
+    resource_name: Annotated[str, Meta(max_length=253), RESOURCE_NAME] | None = None
     """Extended resource to request, for MIG slices, AMD and others. Defaults to nvidia.com/gpu."""
 
+    @property
+    def count(self) -> int:
+        """GPUs per replica: 1 where nothing is stated, which `written` tells from a stated 1."""
+        return 1 if self.stated is None else self.stated
 
-class Context(Spec):
+
+class Context(Spec, frozen=True, kw_only=True):
     """How long requests are, and how many are served at once."""
 
-    max_length: Annotated[int, Field(ge=16, le=16_777_216)] | None = None
+    max_length: Annotated[int, Meta(ge=16, le=16_777_216)] | None = None
     """Longest prompt and answer together, in tokens. Defaults to what the model was trained for, at
     most 8192."""
-    concurrency: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=65_536)] | None = None
     """Requests of that length that one replica should hold at once. Used to plan memory."""
 
 
-class KVOffload(Spec):
+class KVOffload(Spec, frozen=True, kw_only=True):
     """Room in CPU memory for KV cache blocks that the GPU has no room for."""
 
     size: Quantity
     """CPU memory per replica, over all its GPUs."""
 
 
-class WeightOffload(Spec):
+class WeightOffload(Spec, frozen=True, kw_only=True):
     """Weights that stay in CPU memory."""
 
     size: Quantity
@@ -150,10 +155,10 @@ class WeightOffload(Spec):
     uva."""
 
 
-class Engine(Spec):
+class Engine(Spec, frozen=True, kw_only=True):
     """How vLLM runs."""
 
-    version: Annotated[str, Field(max_length=16), VLLM_RELEASE] | None = None
+    version: Annotated[str, Meta(max_length=16), VLLM_RELEASE] | None = None
     """vLLM release whose arguments are rendered, in quotes. Defaults to the release that the
     operator was tested with."""
     image: Image | None = None
@@ -171,12 +176,12 @@ class Engine(Spec):
     """Whether long prompts are computed in pieces between decoding steps. Defaults to vLLM's own
     choice."""
     args: Annotated[
-        list[Annotated[str, Field(max_length=1024)]], Field(max_length=64, json_schema_extra=ATOMIC)
+        list[Annotated[str, Meta(max_length=1024)]], Meta(max_length=64, extra_json_schema=ATOMIC)
     ] = []
     """Raw arguments for vllm serve. They win over what the operator renders."""
 
 
-class LoRASource(Spec):
+class LoRASource(Spec, frozen=True, kw_only=True):
     """Where an adapter comes from: exactly one of the members."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -193,18 +198,18 @@ class LoRASource(Spec):
     """A directory on a PersistentVolumeClaim."""
 
 
-class LoRA(Spec):
+class LoRA(Spec, frozen=True, kw_only=True):
     """A LoRA adapter, served as a model of its own."""
 
     name: DNSLabel
     """Name that clients ask for."""
     source: LoRASource
     """Where the adapter comes from."""
-    rank: Annotated[int, Field(ge=1, le=512)] | None = None
+    rank: Annotated[int, Meta(ge=1, le=512)] | None = None
     """Rank of its matrices (r in its adapter_config.json). Defaults to 16."""
 
 
-class Objectives(Spec):
+class Objectives(Spec, frozen=True, kw_only=True):
     """What answers must be like, for nine requests of ten."""
 
     ttft: Duration | None = None
@@ -216,23 +221,23 @@ class Objectives(Spec):
 TIME_OF_DAY = Shape("([01][0-9]|2[0-3]):[0-5][0-9]", 'must be a time of the day such as "08:30"')
 
 
-class Period(Spec):
+class Period(Spec, frozen=True, kw_only=True):
     """A time of the week with a least number of replicas of its own."""
 
     days: Annotated[
         list[Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]],
-        Field(max_length=7, json_schema_extra=SET),
+        Meta(max_length=7, extra_json_schema=SET),
     ] = []
     """Days on which it begins. Defaults to all."""
-    begin: Annotated[str, Field(max_length=5), TIME_OF_DAY]
+    begin: Annotated[str, Meta(max_length=5), TIME_OF_DAY]
     """Time of the day in UTC, such as "08:00"."""
-    end: Annotated[str, Field(max_length=5), TIME_OF_DAY]
+    end: Annotated[str, Meta(max_length=5), TIME_OF_DAY]
     """Time of the day in UTC at which it ends; not after begin: on the next day."""
-    min: Annotated[int, Field(ge=1, le=1000)]
+    min: Annotated[int, Meta(ge=1, le=1000)]
     """Fewest replicas meanwhile."""
 
 
-class Scaling(Spec):
+class Scaling(Spec, frozen=True, kw_only=True):
     """How many replicas there are."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -251,9 +256,9 @@ class Scaling(Spec):
     mode: Literal["Auto", "Recommend", "External"] | None = None
     """Auto: the operator follows token throughput. Recommend: it only reports what it would do.
     External: replicas belong to an HPA, KEDA or you. Defaults to Auto."""
-    min: Annotated[int, Field(ge=0, le=1000)] | None = None
+    min: Annotated[int, Meta(ge=0, le=1000)] | None = None
     """Fewest replicas. Defaults to 1; 0 lets the model sleep while the API answers."""
-    max: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max: Annotated[int, Meta(ge=1, le=1000)] | None = None
     """Most replicas. Defaults to 1, or to min where that is higher."""
     target_utilization: Fraction | None = None
     """Share of a replica's measured token throughput to plan for. Defaults to "0.85"."""
@@ -262,21 +267,21 @@ class Scaling(Spec):
     prices of GPU and API are stated, to when it no longer earns its cost."""
     objectives: Objectives | None = None
     """What answers must be like; where they are not, replicas are added."""
-    schedule: Annotated[list[Period], Field(max_length=8, json_schema_extra=ATOMIC)] = []
+    schedule: Annotated[list[Period], Meta(max_length=8, extra_json_schema=ATOMIC)] = []
     """Times of the week with a least number of replicas of their own."""
     forecast: bool | None = None
     """Whether demand at the same time of earlier days counts. Defaults to false."""
 
 
-class Cost(Spec):
+class Cost(Spec, frozen=True, kw_only=True):
     """What a replica costs."""
 
-    gpu_hour_usd: Annotated[USD | None, Field(alias="gpuHourUSD")] = None
+    gpu_hour_usd: USD | None = field(name="gpuHourUSD", default=None)
     """Price of one GPU for one hour, in US dollars. "0" means owned: never scaled down for its
     price."""
 
 
-class Cache(Spec):
+class Cache(Spec, frozen=True, kw_only=True):
     """Where downloaded weights stay between starts: exactly one of the members."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -293,20 +298,20 @@ class Cache(Spec):
     """A directory on each node. Only where the platform allows host paths."""
 
 
-class Architecture(Spec):
+class Architecture(Spec, frozen=True, kw_only=True):
     """Shape of a model that the catalogue lacks, from its config.json; used to plan memory."""
 
-    layers: Annotated[int, Field(ge=1, le=10_000)]
+    layers: Annotated[int, Meta(ge=1, le=10_000)]
     """Transformer layers (num_hidden_layers)."""
-    kv_heads: Annotated[int, Field(ge=1, le=10_000)]
+    kv_heads: Annotated[int, Meta(ge=1, le=10_000)]
     """Key-value heads (num_key_value_heads)."""
-    head_dimension: Annotated[int, Field(ge=1, le=100_000)]
+    head_dimension: Annotated[int, Meta(ge=1, le=100_000)]
     """Size of one head (head_dim)."""
-    parameters: Annotated[int, Field(ge=1)]
+    parameters: Annotated[int, Meta(ge=1)]
     """Number of parameters, embeddings included."""
 
 
-class ModelSpec(Spec):
+class ModelSpec(Spec, frozen=True, kw_only=True):
     """A small language model on the cluster's own accelerators."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -321,7 +326,7 @@ class ModelSpec(Spec):
     name: DNSLabel
     """Name that clients ask for, and part of the names of its objects. A catalogue name such as
     llama-3-8b brings source and architecture."""
-    served_names: Annotated[list[ModelName], Field(max_length=16, json_schema_extra=SET)] = []
+    served_names: Annotated[list[ModelName], Meta(max_length=16, extra_json_schema=SET)] = []
     """Further names that clients may ask for."""
     catalog: CatalogName | None = None
     """Catalogue entry that the model is built on. Defaults to name."""
@@ -335,7 +340,7 @@ class ModelSpec(Spec):
     """How long a request may be, and how many are expected at once."""
     engine: Engine | None = None
     """How vLLM runs."""
-    loras: Annotated[list[LoRA], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    loras: Annotated[list[LoRA], Meta(max_length=16, extra_json_schema=MAP_BY_NAME)] = []
     """LoRA adapters on top of the model."""
     scaling: Scaling | None = None
     """How many replicas there are. Defaults to one."""

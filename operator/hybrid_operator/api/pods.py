@@ -9,12 +9,9 @@ import re
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import PydanticCustomError, core_schema
+from msgspec import Meta
 
-from hybrid_operator.api.base import VALIDATIONS, Spec
-
-_AS_IT_IS = core_schema.plain_serializer_function_ser_schema(lambda value: value)
+from hybrid_operator.api.base import Spec
 
 
 class AsWritten(msgspec.Struct, frozen=True):
@@ -22,53 +19,30 @@ class AsWritten(msgspec.Struct, frozen=True):
 
     shape: type[Spec]
 
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_wrap_validator_function(
-            _keep, handler(self.shape), serialization=_AS_IT_IS
-        )
-
-
-def _keep(value: Any, read: core_schema.ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401  pydantic's signature
-    read(value)
-    return value
-
-
-_QUANTITY = re.compile("[0-9]+([.][0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
-
 
 class ResourceQuantity(msgspec.Struct, frozen=True):
     """Marks what Kubernetes calls a quantity: a whole number, or a string such as 100m or 2Gi."""
 
+    pattern = "[0-9]+([.][0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?"
     message = "must be a quantity such as 2, 500m or 2Gi"
+    longest = 32
 
-    def _check(self, value: object) -> object:
+    def entry(self) -> dict[str, str]:
+        """Return the entry of `x-kubernetes-validations`."""
+        return {"rule": f"string(self).matches('^({self.pattern})$')", "message": self.message}
+
+    def holds(self, value: object) -> bool:
+        """Return whether `value` is a quantity."""
         number = isinstance(value, int) and not isinstance(value, bool)
-        if not (number or isinstance(value, str)) or _QUANTITY.fullmatch(str(value)) is None:
-            raise PydanticCustomError("shape", "{sentence}", {"sentence": self.message})
-        return value
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._check)
-
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        matches = f"string(self).matches('^({_QUANTITY.pattern})$')"
-        return {
-            "x-kubernetes-int-or-string": True,
-            "maxLength": 32,
-            VALIDATIONS: [{"rule": matches, "message": self.message}],
-        }
+        return (number or isinstance(value, str)) and (
+            re.fullmatch(self.pattern, str(value)) is not None
+        )
 
 
-Quantities = Annotated[dict[str, Annotated[int | str, ResourceQuantity()]], Field(max_length=16)]
+Quantities = Annotated[dict[str, Annotated[int | str, ResourceQuantity()]], Meta(max_length=16)]
 
 
-class Resources(Spec):
+class Resources(Spec, frozen=True, kw_only=True):
     """Resource requests and limits of one container."""
 
     requests: Quantities | None = None
@@ -77,26 +51,26 @@ class Resources(Spec):
     """What the container may use at most."""
 
 
-class PodMetadata(Spec):
+class PodMetadata(Spec, frozen=True, kw_only=True):
     """Labels and annotations that are added to the operator's own."""
 
     labels: (
-        Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)] | None
+        Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=64)] | None
     ) = None
     """Labels. The operator's own cannot be changed."""
     annotations: (
-        Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)] | None
+        Annotated[dict[str, Annotated[str, Meta(max_length=4096)]], Meta(max_length=64)] | None
     ) = None
     """Annotations."""
 
 
 PreservedObject = Annotated[
     dict[str, Any],
-    Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+    Meta(extra_json_schema={"x-kubernetes-preserve-unknown-fields": True}),
 ]
 
 
-class PodTemplateFields(Spec):
+class PodTemplateFields(Spec, frozen=True, kw_only=True):
     """A partial PodTemplateSpec."""
 
     metadata: PodMetadata | None = None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from msgspec import Meta, field
 
 from hybrid_operator.api.base import (
     MAP_BY_NAME,
@@ -21,24 +21,24 @@ HTTP_URL = Shape(
     "must be an http or https URL without credentials, query or fragment, "
     "such as https://llm.example.com/v1",
 )
-URL = Annotated[str, Field(max_length=1024), HTTP_URL]
+URL = Annotated[str, Meta(max_length=1024), HTTP_URL]
 AZURE_VERSION = Shape("[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?", "must be a date, such as 2024-10-21")
 KNOWN = ("openai", "anthropic")
 """Names and types that bring their own base URL."""
 
 
-class Prices(Spec):
+class Prices(Spec, frozen=True, kw_only=True):
     """What a provider charges, in US dollars per million tokens."""
 
-    input_usd: Annotated[USD, Field(alias="inputUSD")]
+    input_usd: USD = field(name="inputUSD")
     """Per million prompt tokens."""
-    output_usd: Annotated[USD, Field(alias="outputUSD")]
+    output_usd: USD = field(name="outputUSD")
     """Per million generated tokens."""
-    cached_input_usd: Annotated[USD | None, Field(alias="cachedInputUSD")] = None
+    cached_input_usd: USD | None = field(name="cachedInputUSD", default=None)
     """Per million prompt tokens that the provider had cached. Defaults to inputUSD."""
 
 
-class ProviderModel(Spec):
+class ProviderModel(Spec, frozen=True, kw_only=True):
     """A model that the provider serves."""
 
     name: ModelName
@@ -49,16 +49,16 @@ class ProviderModel(Spec):
     """What it costs. Defaults to the published price, where there is one."""
 
 
-class RateLimits(Spec):
+class RateLimits(Spec, frozen=True, kw_only=True):
     """What may be asked for per minute."""
 
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
     """Requests per minute, over all routers."""
-    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None
     """Tokens per minute, over all routers."""
 
 
-class Provider(Spec):
+class Provider(Spec, frozen=True, kw_only=True):
     """An external LLM API."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -84,15 +84,15 @@ class Provider(Spec):
     """Name of the account. openai and anthropic bring type and base URL."""
     type: Literal["openai", "anthropic", "azure-openai", "openai-compatible"] | None = None
     """Dialect that the API speaks. Defaults to name where that is openai or anthropic."""
-    base_url: Annotated[URL | None, Field(alias="baseURL")] = None
+    base_url: URL | None = field(name="baseURL", default=None)
     """Base URL, with the version path. Defaults to the provider's own."""
-    api_version: Annotated[str | None, Field(max_length=32), AZURE_VERSION] = None
+    api_version: Annotated[str, Meta(max_length=32), AZURE_VERSION] | None = None
     """Version of Azure's API, such as 2024-10-21: requests then go to the URLs of deployments.
     Without it they go to its /openai/v1."""
     api_key: SecretValue | None = None
     """The account's key. Without it, requests carry none."""
     models: Annotated[
-        list[ProviderModel], Field(min_length=1, max_length=64, json_schema_extra=MAP_BY_NAME)
+        list[ProviderModel], Meta(min_length=1, max_length=64, extra_json_schema=MAP_BY_NAME)
     ]
     """Models that may be used; the first is what aliases use by default."""
     rate_limits: RateLimits | None = None

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hybrid_operator.api import docstrings
-from hybrid_operator.api.structural import INT_OR_STRING, MAP_KEYS, PRESERVE, VALIDATIONS
+from hybrid_operator.api.base import MAP_KEYS, VALIDATIONS
+from hybrid_operator.api.structural import INT_OR_STRING, PRESERVE
 
 Schema = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from msgspec import Meta, field
 
 from hybrid_operator.api import references
 from hybrid_operator.api.base import MAP_BY_NAME, SECRET_KEY, ObjectName, Rule, Shape, Spec, rule
@@ -22,51 +22,49 @@ NAME = Shape(
 )
 
 
-class LocalSecretRef(Spec):
+class LocalSecretRef(Spec, frozen=True, kw_only=True):
     """A Secret in the resource's namespace."""
 
     name: ObjectName
     """Name of the Secret."""
 
 
-class KeyLimits(RateLimits):
+class KeyLimits(RateLimits, frozen=True, kw_only=True):
     """What one client key may ask for."""
 
-    concurrency: Annotated[int, Field(ge=1)] | None = None
+    concurrency: Annotated[int, Meta(ge=1)] | None = None
     """Requests under way at once, over all routers."""
 
 
-class LimitsOfKey(KeyLimits):
+class LimitsOfKey(KeyLimits, frozen=True, kw_only=True):
     """Limits of one client key, instead of those of every key."""
 
-    name: Annotated[str, Field(max_length=253), SECRET_KEY]
+    name: Annotated[str, Meta(max_length=253), SECRET_KEY]
     """The client's id: a key of the Secret."""
 
 
-class ClientKeys(Spec):
+class ClientKeys(Spec, frozen=True, kw_only=True):
     """Keys that clients must present as a bearer token."""
 
     secret_ref: LocalSecretRef
     """A Secret whose every key is a client's id and whose values are the clients' keys."""
     limits: KeyLimits | None = None
     """What each key may ask for. Without it, as much as the backends take."""
-    overrides: Annotated[
-        list[LimitsOfKey], Field(max_length=64, json_schema_extra=MAP_BY_NAME)
-    ] = []
+    overrides: Annotated[list[LimitsOfKey], Meta(max_length=64, extra_json_schema=MAP_BY_NAME)] = []
     """Limits of single keys, instead of limits."""
 
 
-class RouterService(Spec):
+class RouterService(Spec, frozen=True, kw_only=True):
     """The Service in front of the routers."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
     """Type of the Service. Defaults to ClusterIP."""
 
 
-class RouterSpec(Spec):
+class RouterSpec(Spec, frozen=True, kw_only=True):
     """The routers, which clients talk to."""
 
-    replicas: Annotated[int, Field(ge=1, le=100)] | None = None
+    replicas: Annotated[int, Meta(ge=1, le=100)] | None = None
     """Router pods. Defaults to 2."""
     resources: ResourcesDict | None = None
     """Resource requests and limits of one router. Defaults to requests of 100m CPU and 128Mi
@@ -76,14 +74,14 @@ class RouterSpec(Spec):
     access_log: bool | None = None
     """Whether routers write one JSON line per request and per outcome, without prompts, to their
     standard output. Defaults to false."""
-    service: RouterService = Field(default_factory=RouterService)
+    service: RouterService = field(default_factory=RouterService)
     """The Service in front of the routers."""
     pod_template: PodTemplate | None = None
     """Partial pod template, merged over the operator's: metadata.labels, metadata.annotations and
     spec. The container of the router is called router."""
 
 
-class HybridInferenceSpec(Spec):
+class HybridInferenceSpec(Spec, frozen=True, kw_only=True):
     """Local models, external providers, and how prompts are divided between them."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -96,13 +94,13 @@ class HybridInferenceSpec(Spec):
         *references.RULES,
     )
 
-    models: Annotated[list[ModelSpec], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    models: Annotated[list[ModelSpec], Meta(max_length=16, extra_json_schema=MAP_BY_NAME)] = []
     """Small language models on the cluster's own accelerators."""
-    providers: Annotated[list[Provider], Field(max_length=8, json_schema_extra=MAP_BY_NAME)] = []
+    providers: Annotated[list[Provider], Meta(max_length=8, extra_json_schema=MAP_BY_NAME)] = []
     """External LLM APIs."""
-    routing: Routing = Field(default_factory=Routing)
+    routing: Routing = field(default_factory=Routing)
     """Who answers which prompt."""
-    budgets: Annotated[list[Budget], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    budgets: Annotated[list[Budget], Meta(max_length=16, extra_json_schema=MAP_BY_NAME)] = []
     """Limits on what the APIs may cost."""
-    router: RouterSpec = Field(default_factory=RouterSpec)
+    router: RouterSpec = field(default_factory=RouterSpec)
     """The routers, which clients talk to."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from msgspec import Meta, field
 
 from hybrid_operator.api.base import (
     ATOMIC,
@@ -35,10 +35,10 @@ SECRET_KEY = Shape(
 )
 HEADER_VALUE = Shape("[ -~]*", "must be printable ASCII")
 
-SecretKeyName = Annotated[str, Field(max_length=253), SECRET_KEY]
+SecretKeyName = Annotated[str, Meta(max_length=253), SECRET_KEY]
 
 
-class Classifier(Spec):
+class Classifier(Spec, frozen=True, kw_only=True):
     """What judges whether the local model is good enough for a prompt."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -64,12 +64,12 @@ class Classifier(Spec):
     timeout: Duration | None = None
     """A verdict that takes longer sends the prompt to the API; for cascade, how long a stream is
     held back. Defaults to 2s, for cascade to 10s."""
-    draft_tokens: Annotated[int, Field(ge=1, le=4096)] | None = None
+    draft_tokens: Annotated[int, Meta(ge=1, le=4096)] | None = None
     """Tokens of a draft that are judged; a stream is held back until so many are there. Defaults
     to 32."""
 
 
-class ApiTarget(Spec):
+class ApiTarget(Spec, frozen=True, kw_only=True):
     """A provider's model."""
 
     provider: DNSLabel
@@ -78,7 +78,7 @@ class ApiTarget(Spec):
     """Name of its model, as in providers[].models[].name."""
 
 
-class Alias(Spec):
+class Alias(Spec, frozen=True, kw_only=True):
     """A name that leads to several models."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -92,13 +92,13 @@ class Alias(Spec):
     name: ModelName
     """Name that clients ask for. auto always exists: all models, then all providers' first
     models."""
-    local: Annotated[list[DNSLabel], Field(max_length=16, json_schema_extra=ATOMIC)] = []
+    local: Annotated[list[DNSLabel], Meta(max_length=16, extra_json_schema=ATOMIC)] = []
     """Local models or LoRA adapters, best first."""
-    api: Annotated[list[ApiTarget], Field(max_length=16, json_schema_extra=ATOMIC)] = []
+    api: Annotated[list[ApiTarget], Meta(max_length=16, extra_json_schema=ATOMIC)] = []
     """API models, best first."""
 
 
-class Intent(Spec):
+class Intent(Spec, frozen=True, kw_only=True):
     """A kind of task with its own rule."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -115,35 +115,35 @@ class Intent(Spec):
     """Side that is asked first, whatever the confidence."""
     threshold: Fraction | None = None
     """Confidence from which the local model answers this intent. Defaults to routing.threshold."""
-    models: Annotated[list[ModelName], Field(max_length=16, json_schema_extra=ATOMIC)] = []
+    models: Annotated[list[ModelName], Meta(max_length=16, extra_json_schema=ATOMIC)] = []
     """Local or API models that may answer this intent. Defaults to all of the alias."""
 
 
-class HeaderMatch(Spec):
+class HeaderMatch(Spec, frozen=True, kw_only=True):
     """A request header."""
 
-    name: Annotated[str, Field(max_length=64), HEADER_NAME]
+    name: Annotated[str, Meta(max_length=64), HEADER_NAME]
     """Name, in lower case."""
-    value: Annotated[str, Field(max_length=256), HEADER_VALUE] | None = None
+    value: Annotated[str, Meta(max_length=256), HEADER_VALUE] | None = None
     """Exact value. Without it, the header must be there."""
 
 
-class Match(Spec):
+class Match(Spec, frozen=True, kw_only=True):
     """What a request must look like; everything stated must hold."""
 
-    aliases: Annotated[list[ModelName], Field(max_length=16, json_schema_extra=SET)] = []
+    aliases: Annotated[list[ModelName], Meta(max_length=16, extra_json_schema=SET)] = []
     """Names that clients ask for; one of them."""
-    keys: Annotated[list[SecretKeyName], Field(max_length=64, json_schema_extra=SET)] = []
+    keys: Annotated[list[SecretKeyName], Meta(max_length=64, extra_json_schema=SET)] = []
     """Client keys, by their names in router.clientKeys; one of them."""
-    headers: Annotated[list[HeaderMatch], Field(max_length=8, json_schema_extra=MAP_BY_NAME)] = []
+    headers: Annotated[list[HeaderMatch], Meta(max_length=8, extra_json_schema=MAP_BY_NAME)] = []
     """Request headers; all of them."""
-    min_prompt_tokens: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    min_prompt_tokens: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
     """Shortest prompt, in estimated tokens."""
-    max_prompt_tokens: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    max_prompt_tokens: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
     """Longest prompt, in estimated tokens."""
 
 
-class RoutingRule(Spec):
+class RoutingRule(Spec, frozen=True, kw_only=True):
     """A rule for requests of a kind. Rules are looked at in order, the first match counts."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -156,49 +156,49 @@ class RoutingRule(Spec):
 
     name: DNSLabel
     """Name of the rule, as shown in x-hybrid-rule and metrics."""
-    match: Match = Field(default_factory=Match)
+    match: Match = field(default_factory=Match)
     """What requests it holds for. Defaults to all."""
     prefer: Literal["local", "api"] | None = None
     """Side that is asked first, whatever the confidence."""
     threshold: Fraction | None = None
     """Confidence from which the local model answers, whatever the intent."""
-    models: Annotated[list[ModelName], Field(max_length=16, json_schema_extra=ATOMIC)] = []
+    models: Annotated[list[ModelName], Meta(max_length=16, extra_json_schema=ATOMIC)] = []
     """Local or API models that may answer. Defaults to all of the alias."""
 
 
-class CalibrationSource(Spec):
+class CalibrationSource(Spec, frozen=True, kw_only=True):
     """Where the calibration state is."""
 
     config_map: ObjectName
     """ConfigMap of this namespace, as hinf classifier apply writes it."""
 
 
-class Comparison(Spec):
+class Comparison(Spec, frozen=True, kw_only=True):
     """A share of requests is answered by both sides, and a stronger model judges the answers."""
 
     judge: ApiTarget
     """Model that judges."""
     share: Fraction
     """Share of classified requests that is compared, such as "0.01"."""
-    usd_per_day: Annotated[USD, Field(alias="usdPerDay")]
+    usd_per_day: USD = field(name="usdPerDay")
     """Most that comparisons cost in a day, over all routers, in US dollars."""
 
 
-class Breaker(Spec):
+class Breaker(Spec, frozen=True, kw_only=True):
     """Circuit breaker of one replica."""
 
-    failures: Annotated[int, Field(ge=1, le=1000)] | None = None
+    failures: Annotated[int, Meta(ge=1, le=1000)] | None = None
     """Failures in a row that open it. Defaults to 5."""
     cooldown: Duration | None = None
     """Time until it is probed again. Defaults to 10s."""
 
 
-class Failover(Spec):
+class Failover(Spec, frozen=True, kw_only=True):
     """How hard a request is tried before anything generated has reached the client."""
 
     deadline: Duration | None = None
     """Time to the first generated token, over all attempts. Defaults to 60s."""
-    attempts: Annotated[int, Field(ge=1, le=10)] | None = None
+    attempts: Annotated[int, Meta(ge=1, le=10)] | None = None
     """Most attempts per request. Defaults to 3."""
     breaker: Breaker | None = None
     """When a replica is left alone."""
@@ -206,7 +206,7 @@ class Failover(Spec):
     """Whether a local stream whose replica dies goes on at another one. Defaults to true."""
 
 
-class Routing(Spec):
+class Routing(Spec, frozen=True, kw_only=True):
     """Who answers which prompt."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -218,7 +218,7 @@ class Routing(Spec):
         ),
     )
 
-    classifier: Classifier = Field(default_factory=Classifier)
+    classifier: Classifier = field(default_factory=Classifier)
     """What judges a prompt."""
     threshold: Fraction | None = None
     """Confidence from which the local model answers. Defaults to "0.85"."""
@@ -226,11 +226,11 @@ class Routing(Spec):
     """Instead of threshold: as much is local as keeps this share of the API's quality."""
     share: Fraction | None = None
     """Instead of threshold: this share of requests is answered locally, the surest ones."""
-    aliases: Annotated[list[Alias], Field(max_length=16, json_schema_extra=MAP_BY_NAME)] = []
+    aliases: Annotated[list[Alias], Meta(max_length=16, extra_json_schema=MAP_BY_NAME)] = []
     """Names that lead to several models."""
-    intents: Annotated[list[Intent], Field(max_length=32, json_schema_extra=MAP_BY_NAME)] = []
+    intents: Annotated[list[Intent], Meta(max_length=32, extra_json_schema=MAP_BY_NAME)] = []
     """Kinds of tasks with rules of their own."""
-    rules: Annotated[list[RoutingRule], Field(max_length=32, json_schema_extra=MAP_BY_NAME)] = []
+    rules: Annotated[list[RoutingRule], Meta(max_length=32, extra_json_schema=MAP_BY_NAME)] = []
     """Rules on names, keys, headers and length, in order; the first match counts."""
     shadow: Literal["local", "api"] | None = None
     """Asks this side first for every classified request, and only records the decisions."""
@@ -246,7 +246,7 @@ class Routing(Spec):
     """Classes of data that never leave the cluster, are redacted or refused."""
 
 
-class Budget(Spec):
+class Budget(Spec, frozen=True, kw_only=True):
     """A limit on what the API may cost."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -261,11 +261,11 @@ class Budget(Spec):
     """Name of the budget."""
     period: Literal["day", "week", "month"]
     """When it starts anew."""
-    time_zone: Annotated[str, Field(max_length=64), TIME_ZONE] | None = None
+    time_zone: Annotated[str, Meta(max_length=64), TIME_ZONE] | None = None
     """IANA time zone of the period, such as Europe/Berlin. Defaults to UTC."""
     scope: Literal["total", "clientKey"] = "total"
     """Whether all clients share it or each client key has its own. Defaults to total."""
-    limit_usd: Annotated[USD, Field(alias="limitUSD")]
+    limit_usd: USD = field(name="limitUSD")
     """Limit in US dollars."""
     on_exhausted: Literal["LocalOnly", "Reject", "Warn"] = "LocalOnly"
     """What happens when it is used up. Defaults to LocalOnly."""

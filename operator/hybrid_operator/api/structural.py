@@ -1,4 +1,4 @@
-"""From pydantic's JSON schema to the structural schema that a CRD may hold.
+"""From the types to the structural schema that a CRD may hold.
 
 What Kubernetes cannot express, or what would make a CEL rule too costly to admit, is refused with
 the path of the field, so that it is noticed here and not by the first cluster that meets it. No
@@ -7,158 +7,143 @@ default is written: defaults are applied when the resource is read, and stand in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Schema = Mapping[str, Any]
+from hybrid_operator.api import docstrings, forms
+from hybrid_operator.api.base import LIST_TYPE, MAP_KEYS, VALIDATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hybrid_operator.api.base import Spec
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
-LIST_TYPE = "x-kubernetes-list-type"
-MAP_KEYS = "x-kubernetes-list-map-keys"
-VALIDATIONS = "x-kubernetes-validations"
-
-_KEPT = (
-    *("description", "type", "format", "enum", "minLength", "maxLength", "minimum", "maximum"),
-    *("minItems", "maxItems", "maxProperties", "required", LIST_TYPE, MAP_KEYS),
-    *(INT_OR_STRING, PRESERVE, VALIDATIONS),
-)
-_READ = {*_KEPT, "title", "default", "const", "properties", "items", "additionalProperties"}
-_TYPES = {"object", "array", "string", "integer", "boolean"}
 
 
 class RefusedError(ValueError):
     """A type cannot be a part of the resource; the message names the field and says why."""
 
 
-def structural(schema: Schema, path: str) -> dict[str, Any]:
-    """Return the structural schema of a part, with every reference written out.
+def structural(part: type[Spec], path: str) -> dict[str, Any]:
+    """Return the structural schema of a part and of all that it holds.
 
     Args:
-        schema: What `model_json_schema()` returned.
+        part: The type.
         path: Where the part stands in the resource (`spec`).
 
     Raises:
         RefusedError: A field cannot be expressed, or lacks a description or a limit.
     """
-    return _node(schema, path, _Definitions(schema.get("$defs", {})))
+    return {"description": _on_one_line(part.__doc__), **_part(part, path, frozenset())}
 
 
-class _Definitions:
-    """The named types of a schema, and which of them are being written out."""
-
-    def __init__(self, types: Mapping[str, Schema], open_: frozenset[str] = frozenset()) -> None:
-        self._types = types
-        self._open = open_
-
-    def enter(self, reference: str, path: str) -> tuple[Schema, _Definitions]:
-        name = reference.removeprefix("#/$defs/")
-        if name in self._open:
-            raise RefusedError(f"{path}: {name} contains itself; a CRD cannot say that")
-        return self._types[name], _Definitions(self._types, self._open | {name})
-
-
-def _node(schema: Schema, path: str, definitions: _Definitions) -> dict[str, Any]:
-    schema, definitions = _resolved(schema, path, definitions)
-    unknown = sorted(set(schema) - _READ)
-    if unknown:
-        raise RefusedError(f"{path}: uses {', '.join(unknown)}, which a CRD cannot say")
-    node = {key: schema[key] for key in _KEPT if key in schema}
-    if "const" in schema:
-        node["enum"] = [schema["const"]]
-    if "description" in node:
-        node["description"] = " ".join(node["description"].split())
-    _check_type(node, path)
-    if node.get("type") == "object":
-        node |= _object(schema, path, definitions)
-    if node.get("type") == "array":
-        node["items"] = _items(schema, path, definitions)
-    return node
+def _part(part: type[Spec], path: str, above: frozenset[type[Spec]]) -> dict[str, Any]:
+    if part in above:
+        raise RefusedError(f"{path}: {part.__name__} contains itself; a CRD cannot say that")
+    fields = forms.fields(part)
+    if not fields:
+        raise RefusedError(f"{path}: is an object without fields")
+    docs = docstrings.of_class(part)
+    required = [name for name, field in fields.items() if field.required]
+    return {
+        "type": "object",
+        **({"required": required} if required else {}),
+        **_rules((each.entry() for each in part.RULES), path),
+        "properties": {
+            name: _field(field, docs.get(field.name, ""), f"{path}.{name}", above | {part})
+            for name, field in fields.items()
+        },
+    }
 
 
-def _resolved(schema: Schema, path: str, definitions: _Definitions) -> tuple[Schema, _Definitions]:
-    """Follow references and `Optional`; what the field says wins over what its type says."""
-    while "$ref" in schema or "anyOf" in schema:
-        own = {k: v for k, v in schema.items() if k not in {"$ref", "anyOf", "$defs"}}
-        if "anyOf" in schema:
-            members = [each for each in schema["anyOf"] if each != {"type": "null"}]
-            if len(members) != 1:
-                raise RefusedError(f"{path}: is a union; only Optional can be said in a CRD")
-            inner: Schema = members[0]
-        else:
-            inner, definitions = definitions.enter(schema["$ref"], path)
-        schema = {**inner, **own}
-    return {k: v for k, v in schema.items() if k != "$defs"}, definitions
+def _field(
+    field: forms.Field, told: str, path: str, above: frozenset[type[Spec]]
+) -> dict[str, Any]:
+    description = _on_one_line(field.description or told)
+    node = _node(field.form, path, above)
+    if not description:
+        raise RefusedError(f"{path}: has no description; write a docstring below it")
+    if field.default and f"Defaults to {field.default}." not in description:
+        said = f"Defaults to {field.default}."
+        raise RefusedError(f"{path}: its description must end in {said!r}, as its default is that")
+    return {"description": description, **node}
 
 
-def _check_type(node: Schema, path: str) -> None:
-    kind = node.get("type")
-    if kind == "number":
-        raise RefusedError(f"{path}: is a float; write decimals as strings")
-    if kind not in _TYPES and INT_OR_STRING not in node:
-        raise RefusedError(f"{path}: has no type; a CRD needs one of {', '.join(sorted(_TYPES))}")
-    text = kind == "string" or INT_OR_STRING in node
-    if text and not {"maxLength", "enum", "format"} & set(node):
+def _node(form: forms.Form, path: str, above: frozenset[type[Spec]]) -> dict[str, Any]:  # noqa: PLR0911  a form a line
+    match form:
+        case forms.Part():
+            return _part(form.of, path, above)
+        case forms.Items():
+            return _items(form, path, above)
+        case forms.Named():
+            return _named(form, path)
+        case forms.Text():
+            return _text(form, path)
+        case forms.Whole():
+            limits = {"minimum": form.least, "maximum": form.most}
+            return {"type": "integer"} | {k: v for k, v in limits.items() if v is not None}
+        case forms.Flag():
+            return {"type": "boolean"}
+        case forms.Choice():
+            return {"type": "string", "enum": list(form.words)}
+        case forms.Amount():
+            longest = {"maxLength": form.of.longest, INT_OR_STRING: True}
+            return {**longest, **_rules([form.of.entry()], path)}
+        case forms.Unfit():
+            raise RefusedError(f"{path}: {form.why}")
+        case _:
+            raise RefusedError(f"{path}: has no type; say whether it is text, a number or a part")
+
+
+def _text(form: forms.Text, path: str) -> dict[str, Any]:
+    if form.format:
+        return {"type": "string", "format": form.format}
+    if form.longest is None:
         raise RefusedError(
             f"{path}: is a string without max_length, which makes CEL rules too costly"
         )
-    for entry in node.get(VALIDATIONS, ()):
-        if not entry.get("message") or "\n" in entry["rule"]:
-            raise RefusedError(f"{path}: has a CEL rule without a message, or of several lines")
+    entries = [form.shape.entry()] if form.shape is not None else []
+    return {"type": "string", "maxLength": form.longest, **_rules(entries, path)}
 
 
-def _object(schema: Schema, path: str, definitions: _Definitions) -> dict[str, Any]:
-    more = schema.get("additionalProperties")
-    fields = schema.get("properties")
-    if isinstance(more, Mapping):
-        return {"additionalProperties": _values(schema, path, definitions)}
-    if fields:
-        return {"properties": {k: _field(v, f"{path}.{k}", definitions) for k, v in fields.items()}}
-    if not schema.get(PRESERVE):
+def _named(form: forms.Named, path: str) -> dict[str, Any]:
+    if form.extra.get(PRESERVE):
+        return {"type": "object", PRESERVE: True}
+    if isinstance(form.of, forms.Anything):
         raise RefusedError(f"{path}: is an object without fields")
-    return {}
-
-
-def _values(schema: Schema, path: str, definitions: _Definitions) -> dict[str, Any]:
-    if "maxProperties" not in schema:
+    if form.most is None:
         raise RefusedError(f"{path}: is a map without max_length, which makes CEL rules too costly")
-    if schema.get("properties"):
-        raise RefusedError(f"{path}: has both named fields and others; a CRD takes one of them")
-    values = _node(schema["additionalProperties"], f"{path}[*]", definitions)
-    if values.get("type") != "string" and INT_OR_STRING not in values:
+    if not isinstance(form.of, (forms.Text, forms.Amount)):
         raise RefusedError(
             f"{path}: is a map of something other than strings; use a list with names"
         )
-    return values
+    values = _node(form.of, f"{path}[*]", frozenset())
+    return {"type": "object", "maxProperties": form.most, "additionalProperties": values}
 
 
-def _items(schema: Schema, path: str, definitions: _Definitions) -> dict[str, Any]:
-    if "items" not in schema:
-        raise RefusedError(f"{path}: is a list of anything; say of what")
-    if "maxItems" not in schema:
+def _items(form: forms.Items, path: str, above: frozenset[type[Spec]]) -> dict[str, Any]:
+    if form.most is None:
         raise RefusedError(
             f"{path}: is a list without max_length, which makes CEL rules too costly"
         )
-    kind = schema.get(LIST_TYPE)
+    kind = form.extra.get(LIST_TYPE)
     if kind not in {"map", "set", "atomic"}:
         raise RefusedError(f"{path}: is a list without a list type: MAP_BY_NAME, SET or ATOMIC")
-    items = _node(schema["items"], f"{path}[]", definitions)
-    missing = set(schema.get(MAP_KEYS, ())) - set(items.get("required", ()))
-    if kind == "map" and (missing or not schema.get(MAP_KEYS)):
+    items = _node(form.of, f"{path}[]", above)
+    keys = set(form.extra.get(MAP_KEYS, ()))
+    if kind == "map" and not (keys and keys <= set(items.get("required", ()))):
         raise RefusedError(f"{path}: is a map by keys that its items are not required to have")
-    items.pop("description", None)  # `kubectl explain` would say nearly the same twice
-    return items
+    fewest = {"minItems": form.fewest} if form.fewest else {}
+    return {"type": "array", **fewest, "maxItems": form.most, **form.extra, "items": items}
 
 
-def _field(schema: Schema, path: str, definitions: _Definitions) -> dict[str, Any]:
-    node = _node(schema, path, definitions)
-    if not node.get("description"):
-        raise RefusedError(f"{path}: has no description; write a docstring below it")
-    default = schema.get("default")
-    if default and not isinstance(default, Mapping):
-        said = f"Defaults to {default}."
-        if said not in node["description"]:
-            raise RefusedError(
-                f"{path}: its description must end in {said!r}, as its default is that"
-            )
-    return node
+def _rules(entries: Iterable[dict[str, str]], path: str) -> dict[str, Any]:
+    found = [dict(sorted(each.items())) for each in entries]
+    if any(not each["message"] or "\n" in each["rule"] for each in found):
+        raise RefusedError(f"{path}: has a CEL rule without a message, or of several lines")
+    return {VALIDATIONS: found} if found else {}
+
+
+def _on_one_line(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybrid_operator.api.base import Problem, Spec
-from hybrid_operator.api.structural import LIST_TYPE
+from hybrid_operator.api import forms
+from hybrid_operator.api.base import LIST_TYPE, Problem, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
-
-    from pydantic.fields import FieldInfo
 
     from hybrid_operator.api.resource import HybridInferenceSpec
 
@@ -28,31 +26,28 @@ def problems(spec: HybridInferenceSpec) -> list[Problem]:
 def _part(part: Spec, path: str) -> Iterator[Problem]:
     for rule in part.RULES:
         yield from (problem.below(path) for problem in rule.find(part))
-    for name, field in type(part).model_fields.items():
-        where = f"{path}.{wire_name(name, field)}"
-        value = getattr(part, name)
+    for name, field in forms.fields(type(part)).items():
+        value = getattr(part, field.name)
         if isinstance(value, Spec):
-            yield from _part(value, where)
-        elif isinstance(value, list):
-            yield from _repeated(value, field, where)
-            for index, each in enumerate(value):
-                if isinstance(each, Spec):
-                    yield from _part(each, f"{where}[{index}]")
+            yield from _part(value, f"{path}.{name}")
+        elif isinstance(field.form, forms.Items) and value:
+            yield from _list(value, field.form, f"{path}.{name}")
 
 
-def _repeated(values: list[Hashable], field: FieldInfo, path: str) -> Iterator[Problem]:
-    extra = field.json_schema_extra
-    kind = extra.get(LIST_TYPE) if isinstance(extra, dict) else None
-    if kind not in {"map", "set"}:
-        return
+def _list(values: list[Hashable], form: forms.Items, path: str) -> Iterator[Problem]:
+    kind = form.extra.get(LIST_TYPE)
+    if kind in {"map", "set"}:
+        yield from _repeated(values, path, by_name=kind == "map")
+    if isinstance(form.of, forms.Part):
+        for index, each in enumerate(values):
+            if isinstance(each, Spec):
+                yield from _part(each, f"{path}[{index}]")
+
+
+def _repeated(values: list[Hashable], path: str, *, by_name: bool) -> Iterator[Problem]:
     seen: set[Hashable] = set()
     for index, value in enumerate(values):
-        key = getattr(value, "name", value) if kind == "map" else value
+        key = getattr(value, "name", value) if by_name else value
         if key in seen:
             yield Problem(f"{path}[{index}]", "stands there twice; each entry must be there once")
         seen.add(key)
-
-
-def wire_name(name: str, field: FieldInfo) -> str:
-    """Return the name of a field as users write it."""
-    return field.alias or name

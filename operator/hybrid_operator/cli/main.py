@@ -6,7 +6,6 @@ import gc
 import importlib
 import os
 import sys
-import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -96,14 +95,10 @@ def cli() -> None:
     """
 
 
-_ALL = "__all__"
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Run `hinf` and exit."""
     # Nothing that is imported is garbage; looking for it takes a tenth of the time to an answer.
     gc.disable()
-    _without_plugins()
     try:
         cli.main(args=list(args) if args is not None else None, prog_name="hinf")
     except BrokenPipeError:  # `hinf ... | head`
@@ -121,19 +116,6 @@ def _leave(done: SystemExit) -> NoReturn:
         sys.stderr.flush()
     finally:
         os._exit(done.code)
-
-
-def _without_plugins() -> None:
-    """Spare pydantic the search for plugins, of which there are none here.
-
-    The variable is how one says so. But what would search imports importlib.metadata before it
-    reads the variable, and with it e-mail, archives and sockets: a tenth of the time to an answer.
-    So it is not imported. Should pydantic call it otherwise one day, only that time is lost.
-    """
-    if os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", _ALL) == _ALL:
-        loader = types.ModuleType("pydantic.plugin._loader")
-        vars(loader)["get_plugins"] = tuple
-        sys.modules.setdefault(loader.__name__, loader)
 
 
 def output_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -111,11 +111,9 @@ def aliases(spec: HybridInferenceSpec) -> list[Alias]:
     if any(alias.name == AUTO for alias in stated):
         return stated
     firsts = [
-        ApiTarget.model_construct(provider=p.name, model=p.models[0].name)
-        for p in spec.providers
-        if p.models
+        ApiTarget(provider=p.name, model=p.models[0].name) for p in spec.providers if p.models
     ]
-    auto = Alias.model_construct(name=AUTO, local=[m.name for m in spec.models], api=firsts)
+    auto = Alias(name=AUTO, local=[m.name for m in spec.models], api=firsts)
     return [auto, *stated]
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hybrid_operator.api.base import Spec
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hybrid_operator.api.base import Spec
 
 
 def canonical(value: object) -> str:
@@ -18,17 +18,6 @@ def canonical(value: object) -> str:
 
 
 def said(part: Spec) -> Mapping[str, Any]:
-    """Return what was written of a part, by the names on the wire.
-
-    As `model_dump` would, for which pydantic would first have to build a serializer of the part.
-    """
-    fields = type(part).model_fields
-    return {
-        fields[name].alias or name: _plain(getattr(part, name)) for name in part.model_fields_set
-    }
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Spec):
-        return said(value)
-    return [_plain(each) for each in value] if isinstance(value, list) else value
+    """Return what a part says beyond its defaults, by the names on the wire."""
+    found: Mapping[str, Any] = msgspec.to_builtins(part)
+    return found

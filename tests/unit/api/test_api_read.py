@@ -118,6 +118,10 @@ def test_what_is_no_resource_is_told_with_its_place(text: str, complaints: list[
             "spec: {router: {podTemplate: {metadata: 1}}}", id="a pod template of numbers"
         ),
         pytest.param("spec: {models: 2026-01-01}", id="a date"),
+        pytest.param("spec: {router: {podTemplate: {spec: {a: .inf}}}}", id="no number of JSON"),
+        pytest.param("spec: {router: {podTemplate: {spec: !!binary aGk=}}}", id="bytes"),
+        pytest.param("spec: {router: {podTemplate: {spec: {a: !!set {b}}}}}", id="a set"),
+        pytest.param('spec: {models: [{name: "\\ud800"}]}', id="half a character"),
     ],
 )
 def test_any_odd_document_gets_sentences_and_no_crash(text: str):
@@ -143,6 +147,38 @@ def test_a_pod_template_is_kept_as_it_was_written():
     [(_, spec)] = read_file(yaml.safe_dump(document))
 
     assert spec.router.pod_template == template
+
+
+@pytest.mark.parametrize(
+    ("key", "read"),
+    [("true", "true"), ("null", "null"), ("1", "1"), ("1.5", "1.5"), ("on", "true")],
+)
+def test_a_key_that_yaml_takes_for_something_else_is_text_as_in_kubectl(key: str, read: str):
+    labels = f"  router: {{podTemplate: {{spec: {{nodeSelector: {{{key}: x}}}}}}}}\n"
+    [(_, spec)] = read_file(MINIMAL + labels)
+
+    assert spec.router.pod_template == {"spec": {"nodeSelector": {read: "x"}}}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(".inf", id="infinity"),
+        pytest.param("!!binary aGk=", id="bytes"),
+        pytest.param('"\\ud800"', id="half a character"),
+    ],
+)
+def test_what_json_has_not_is_refused_in_a_pod_template_too(odd: str):
+    text = MINIMAL + f"  router: {{podTemplate: {{spec: {{a: [{odd}]}}}}}}\n"
+
+    sentence = "must be text, a number, true, false or null, as JSON has them"
+    assert _complaints(text) == [f"spec.router.podTemplate.spec.a[0]: {sentence}"]
+
+
+def test_a_field_has_one_spelling():
+    text = MINIMAL.replace("apiKey", "api_key")
+
+    assert _complaints(text) == ["spec.providers[0].api_key: unknown field; did you mean apiKey?"]
 
 
 def test_a_stored_spec_may_hold_fields_of_a_newer_release():

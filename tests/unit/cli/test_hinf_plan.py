@@ -42,6 +42,7 @@ NOT_NEEDED = (
     "kopf",
     "lightkube",
     "prometheus_client",
+    "pydantic",
     "re2",
     "rich",
 )

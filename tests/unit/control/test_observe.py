@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hybrid_operator.api.resource import HybridInferenceSpec
+from hybrid_operator.api.read import parse_stored
 from hybrid_operator.control import observe
 from hybrid_operator.core.naming import fit
 from hybrid_operator.core.state import Owner
@@ -161,18 +161,14 @@ def test_a_view_says_what_the_pod_is():
         conditions=[READY],
         containerStatuses=container(restartCount=3, ready=True),
     )
-    spec = HybridInferenceSpec.model_validate(
-        {"models": [{"name": "llama", "accelerator": {"type": "cpu"}}]}
-    )
+    spec = parse_stored({"models": [{"name": "llama", "accelerator": {"type": "cpu"}}]})
     (view,) = observe.pods([seen], spec)
     assert (view.name, view.component, view.model) == ("p", "engine", "llama")
     assert (view.ready, view.phase, view.restarts, view.terminating) == (True, "Running", 3, False)
 
 
 def test_a_model_whose_label_had_to_be_changed_is_found_by_its_name():
-    spec = HybridInferenceSpec.model_validate(
-        {"models": [{"name": "7b", "accelerator": {"type": "cpu"}}]}
-    )
+    spec = parse_stored({"models": [{"name": "7b", "accelerator": {"type": "cpu"}}]})
     seen = pod(phase="Running")
     seen["metadata"]["labels"]["hybridinference.dev/model"] = fit("7b")
     (view,) = observe.pods([seen], spec)

@@ -41,7 +41,7 @@ def live(number: int | None, *managers: dict[str, Any]) -> dict[str, Any]:
 
 
 def scaling(**fields: Any) -> Scaling:
-    return Scaling.model_validate(fields)
+    return Scaling(**fields)
 
 
 CASES = [

@@ -118,7 +118,7 @@ def test_a_valid_resource_passes(root):
 def test_an_unknown_field_of_a_resource_is_found(root):
     line, problem = problems(root, RESOURCE.format(field="acelerator"))[-1]
     assert line == 1
-    assert problem.startswith("spec.models.0.acelerator: ")
+    assert problem.startswith("spec.models[0].acelerator: ")
 
 
 def test_yaml_of_another_kind_is_not_ours_to_judge(root):

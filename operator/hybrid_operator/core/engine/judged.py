@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_operator.core.engine.fit import Fit, fit
-from hybrid_operator.core.written import canonical, said
+from hybrid_operator.core.written import canonical
 
 if TYPE_CHECKING:
     from hybrid_operator.api.models import ModelSpec
@@ -23,7 +23,7 @@ _judged: dict[tuple[str, EngineDefaults], Fit] = {}
 
 def judge(model: ModelSpec, defaults: EngineDefaults) -> Fit:
     """Return what `fit` says."""
-    key = canonical(said(model)), defaults
+    key = canonical(model), defaults
     known = _judged.get(key)
     if known is None:
         while len(_judged) >= LIMIT:

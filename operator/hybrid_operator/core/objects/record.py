@@ -38,7 +38,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def spec_hash(model: ModelSpec) -> str:
-    """Return a hash of what the resource says, literally, of the model's pods."""
+    """Return a hash of what the resource says of the model's pods."""
     shaping = {name: each for name, each in said(model).items() if name not in _UNRELATED}
     return naming.digest(canonical(shaping), length=16)
 
