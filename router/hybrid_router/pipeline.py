@@ -166,6 +166,7 @@ class Pipeline:
         answering.ticket = self._admission.admit(exchange.key_id, call)
         if answering.table.policy.data is not None:
             answering.clearance = await self._gates.judge(answering.table, call.body)
+            call.decoded = answering.clearance.taken()
         clearance = answering.clearance
         if clearance.ruling.refused:
             raise ApiError(403, "data_policy", _refusal(clearance.ruling.refused))
@@ -180,6 +181,7 @@ class Pipeline:
         decision = answering.decision = await self._decide(
             answering.table, model, call, (exchange, clearance.ruling.kept)
         )
+        call.decoded = None
         answering.reason = decision.reason
         self._issue(exchange, answering, decision)
         job = answering.job = _job(

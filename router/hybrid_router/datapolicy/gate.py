@@ -63,12 +63,24 @@ class Cleared:
 class Clearance:
     """What may be done with one request; made by a `Gate`, or by `unconditional`."""
 
-    __slots__ = ("_gate", "policy", "ruling")
+    __slots__ = ("_gate", "_read", "policy", "ruling")
 
-    def __init__(self, ruling: Ruling, policy: DataPolicy | None, gate: Gate | None) -> None:
+    def __init__(
+        self,
+        ruling: Ruling,
+        policy: DataPolicy | None,
+        gate: Gate | None,
+        read: object = None,
+    ) -> None:
         self.ruling = ruling
         self.policy = policy
         self._gate = gate
+        self._read = read
+
+    def taken(self) -> object:
+        """Return the decoded body that was judged, once, so that nobody has to decode it again."""
+        read, self._read = self._read, None
+        return read
 
     def clear(self, body: bytes, backend: Backend, policy: DataPolicy | None) -> Cleared:
         """Return a body that may be sent to `backend`, redacted where that is called for.
@@ -128,7 +140,7 @@ class Gate:
             return Clearance(BROKEN, self._policy, self)
         if read.unscanned:
             found.add(UNSCANNED)
-        return Clearance(judge(self._rules, found), self._policy, self)
+        return Clearance(judge(self._rules, found), self._policy, self, read.value)
 
     def redact(self, body: bytes, ruling: Ruling) -> tuple[bytes, Vault]:
         """Return a body without the types that are to be redacted, and what was replaced.

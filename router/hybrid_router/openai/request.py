@@ -116,11 +116,13 @@ class Call:
         limit: the longest answer that the client explicitly asks for, in tokens; None without.
         prompt_tokens: estimated from the length of what is sent.
         answer_tokens: the longest answer that the client asks for, or a guess.
+        decoded: the whole body, where somebody had to decode it; as long as it may be of use.
     """
 
     __slots__ = (
         "answer_tokens",
         "body",
+        "decoded",
         "fields",
         "kind",
         "limit",
@@ -137,6 +139,7 @@ class Call:
         self.fields = fields
         self.model = model
         self.stream = stream
+        self.decoded: object = None
         self.prompt_tokens = _prompt_tokens(kind, fields[_CONTENT[kind]])
         self.limit = _answer_limit(fields) if kind not in _UNANSWERED else 0
         self.answer_tokens = DEFAULT_ANSWER_TOKENS if self.limit is None else self.limit
@@ -152,6 +155,10 @@ class Call:
         Raises:
             ApiError: they are not a list of objects.
         """
+        if isinstance(self.decoded, dict):
+            known = self.decoded.get("messages")
+            if isinstance(known, list) and all([isinstance(each, dict) for each in known]):  # noqa: C419  a list is faster
+                return known.copy()
         messages: list[dict[str, Any]] = typed(
             self.fields["messages"], list[dict[str, Any]], "messages"
         )

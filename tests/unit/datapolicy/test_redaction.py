@@ -151,6 +151,8 @@ def test_the_strictest_rule_wins(policy, types, action):
         (b'{"prompt": [1, 2, 3]}', True),
         (b'{"prompt": {"id": "pmpt_1"}}', True),
         (b'{"input": ["a", "b"]}', False),
+        (b'{"tools": [{"parameters": {"type": ["string", "null"]}}]}', False),
+        (b'{"content": [{"type": "document", "source": {"type": ["text"]}}]}', True),
         (b'{"messages": [{"content": [{"type": "text", "text": "a"}]}]}', False),
         (b'{"messages": [{"content": [{"type": "input_audio", "input_audio": {}}]}]}', True),
         (b'{"content": [{"type": "document", "source": {"type": "text", "data": "a"}}]}', False),
