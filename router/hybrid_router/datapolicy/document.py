@@ -105,19 +105,20 @@ def _said(value: Any) -> Document:  # noqa: ANN401  JSON
 
 _named = re.compile(rb'"[ \t\n\r]*:')
 """The end of every name; in texts, of what looks like one."""
-_named_unescaped = re.compile(rb'(?<!\\)"[ \t\n\r]*:')
+_escaped = re.compile(rb'\\"[ \t\n\r]*:')
+"""Those of them whose quote ends no name, unless what escapes it is escaped itself."""
 
 
 def _doubtful(body: bytes, kept: int) -> bool:
     """Return whether an object may have a name twice, which is never overlooked.
 
     Every name in the body ends with a quote and a colon. If there are as many of these as names
-    were kept, each name was kept. Quotes that are escaped end no name, unless what stands before
-    them is an escaped backslash.
+    were kept, each name was kept.
     """
-    if len(_named.findall(body)) == kept:
+    named = len(_named.findall(body))
+    if named == kept:
         return False
-    return b'\\\\"' in body or len(_named_unescaped.findall(body)) != kept
+    return b'\\\\"' in body or named - len(_escaped.findall(body)) != kept
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

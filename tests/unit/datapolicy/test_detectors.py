@@ -1,14 +1,19 @@
 """What is found, and what only looks like it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from hybrid_router.datapolicy.automaton import Automaton
 from hybrid_router.datapolicy.scanner import BUILT_IN, Scanner
+from hybrid_router.datapolicy.views import FOLDS
 from hybrid_router.table import TYPES
 from tests.support.personal_data.score import score
 from tests.support.personal_data.texts import HELD_OUT, SEEN, labelled
 from tests.support.personal_data.values import CHECKED
 
 SCANNER = Scanner(TYPES)
+FOLDING = Automaton([(each, False) for each in FOLDS])
 
 FOUND = [
     ("email", 'Reply-To: "Ana" <ana.maria@correo.es>;'),
@@ -113,3 +118,15 @@ def test_quality_on_texts_of_ten_languages(seed, families):
     assert result.negatives_hit <= 0.03 * result.negatives, result.faults
     for type_ in CHECKED:
         assert result.f1(type_) >= 0.99, (type_, result.faults)
+
+
+@pytest.mark.parametrize(("type_", "text"), FOUND)
+def test_the_same_is_found_beside_other_scripts_and_far_behind_prose(type_, text):
+    before = "Żółw said that the order is on its way, and more of it. " * 40
+    spans = SCANNER.scan(f"{before}\n\n{text}\n\n日本")
+    assert [(span.type, span.start > len(before)) for span in spans] == [(type_, True)]
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_no_ascii_text_is_folded(text):
+    assert FOLDING.ends(text.encode()) == []
