@@ -16,6 +16,7 @@ import msgspec
 
 from hybrid_router.classify import features, words
 from hybrid_router.classify.parameters import Scale
+from hybrid_router.classify.score import Score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,8 +69,8 @@ class Model:
     ) -> None:
         if parameters.features != features.NAMES:
             raise ValueError("the model file was trained on other features; train it again")
-        self._with_options = parameters.with_options.score
-        self._open = parameters.open.score
+        self._with_options = Score(parameters.with_options)
+        self._open = Score(parameters.open)
         self._options = features.NAMES.index("options")
         scaled = [round(bias * _SCALE) + _HALF for bias in parameters.bias]
         self._bias = sum(bias << (words.LANE * lane) for lane, bias in enumerate(scaled))
@@ -84,7 +85,7 @@ class Model:
         """Read a text; the same for the same text, always."""
         found = features.surface(text, length)
         options = found[self._options] > 0
-        score = (self._with_options if options else self._open)(found)
+        score = (self._with_options if options else self._open).of(found)
         said = words.said(text, length)
         asked = 0.0 if options else demands(said)  # exam questions are labelled as they stand
         return Reading(self._lexicon.votes(said), score, options, asked)

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hybrid_operator.cli.main import cli
 from hybrid_router.classify import features, words
 from hybrid_router.classify.model import INTENTS
+from hybrid_router.classify.parameters import shipped
+from hybrid_router.classify.score import Score
 from hybrid_router.classify.training import evaluate, examples, fit, labels, measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+PIECES = ("What is ", "x = 0.5 ", "\nA. yes", "\nB. 12", "The NATO ", "1999. ", "Why? ", "é", "\n")
 
 
 def label(subject: str, prompt: str) -> labels.Label:
@@ -145,6 +151,14 @@ def test_the_score_is_read_from_steps_and_bounded_beyond_them() -> None:
     assert short > long
     endless = features.surface("word " * 100, 10**9)
     assert max(map(abs, fitted.normal(endless))) <= 2.5
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(max_size=300) | st.lists(st.sampled_from(PIECES)).map("".join), st.integers(0, 9999))
+def test_a_prompt_scores_the_same_by_the_loop_that_is_compiled(text: str, length: int) -> None:
+    found = features.surface(text, length)
+    for additive in (shipped().open, shipped().with_options):
+        assert Score(additive).of(found) == pytest.approx(additive.score(found), rel=1e-12)
 
 
 def test_words_count_in_any_order_and_as_often_as_once() -> None:
