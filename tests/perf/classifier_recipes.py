@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -135,6 +136,19 @@ def linear(table: Any, right: Any, freedom: float = 0.01) -> Fitted:
     return lambda found: model.predict_proba(found)[:, 1]
 
 
+def tf_idf(texts: Any, right: Any) -> Fitted:
+    """Fit a logistic regression on words."""
+    words = TfidfVectorizer(min_df=3, sublinear_tf=True)
+    model = make_pipeline(words, LogisticRegression(max_iter=300))
+    model.fit(texts, right)
+    return lambda found: model.predict_proba(found)[:, 1]
+
+
+def given(_table: Any, _right: Any) -> Fitted:
+    """Take the only column as the score: nothing is fitted."""
+    return lambda found: found[:, 0]
+
+
 def grouped(fit: Fit, table: Any, rows: Sequence[Label], count: int = FOLDS) -> Any:
     """Return scores out of fold: whole subjects are left out in turn."""
     fold = folds([row.subject for row in rows], count)
@@ -155,6 +169,11 @@ def _log_odds(scores: Any) -> Any:
 def _regression(columns: Callable[[Any], Any], scores: Any, right: Any) -> Callable[[Any], Any]:
     model = LogisticRegression(C=1e6, tol=1e-8).fit(columns(scores), right)
     return lambda found: model.predict_proba(columns(found))[:, 1]
+
+
+def as_said(_scores: Any, _right: Any) -> Callable[[Any], Any]:
+    """Take a score for the probability that it says it is."""
+    return lambda found: found
 
 
 def platt(scores: Any, right: Any) -> Callable[[Any], Any]:

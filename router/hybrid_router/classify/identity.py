@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from hybrid_router.classify import question
 from hybrid_router.classify.parameters import FILE
 
 if TYPE_CHECKING:
@@ -19,7 +21,13 @@ def identity(description: table.Classifier) -> tuple[str, str]:
         return "embedded", shipped_digest()
     target = description.target
     model = target.model if target is not None else ""
-    return description.type, _digest(f"{model}{description.weights}".encode())
+    asked = _asked() if description.type == "slm" else ""
+    return description.type, _digest(f"{model}{description.weights}{asked}".encode())
+
+
+def _asked() -> str:
+    """Return what is said before every request: other words get other confidences."""
+    return json.dumps(question.BEFORE)
 
 
 @cache

@@ -7,8 +7,9 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from hybrid_operator.core.plan import plan
+from hybrid_router.classify import question
 from hybrid_router.classify.identity import identity
-from hybrid_router.table import Classifier, decode
+from hybrid_router.table import Classifier, Target, decode
 from tests.support.resources import MINIMAL, NOW, applied, observed
 from tests.unit.core.test_calibration import OLD, TABLE, after, condition, offering
 
@@ -38,6 +39,14 @@ def drafting(model: str) -> Classifier:
 )
 def test_a_cascade_is_of_the_weights_that_draft(model: str, *, same: bool) -> None:
     assert (identity(drafting(model)) == identity(drafting(MODEL))) is same
+
+
+def test_an_slm_is_also_of_what_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, drafts = (Classifier(type=t, target=Target("e", "m")) for t in ("slm", "cascade"))
+    before = identity(asked), identity(drafts)
+    monkeypatch.setattr(question, "BEFORE", question.BEFORE[:1])
+    assert identity(asked) != before[0]
+    assert identity(drafts) == before[1]
 
 
 def test_a_token_is_no_part_of_the_weights() -> None:
