@@ -36,8 +36,8 @@ and again, so that the usual two would find a difference sooner or later where t
 _OTHERS = "another model of the classifier than the routers have"
 _OTHER = {
     "cascade": "drafts by other weights: a local model's source, revision or quantization changed",
-    "slm": "other weights or another question: the asked model, its source, revision or quantization "
-    "changed, or the router did",
+    "slm": "other weights or another question: the asked model, its source, revision or "
+    "quantization changed, or the router did",
 }
 """What a state is of that the routers do not take, by its classifier."""
 _KEPT = 8
