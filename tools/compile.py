@@ -3,7 +3,8 @@
 What is there is the whole package: the sources as they stand, and beside those in MODULES an
 extension module that Python prefers. Nothing else differs, so the tests of `router/` are those of
 `build/compiled`, too: `make test-compiled` runs them there. A tree that has not changed since is
-left as it is. Needs a C compiler and the headers of the Python that runs this.
+left as it is. Needs a C compiler and the headers of the Python that runs this; with `--missing`,
+names what Debian calls those of them that are not here, and compiles nothing.
 """
 
 import hashlib
@@ -11,6 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools import repo
@@ -105,10 +108,21 @@ def compile_router() -> None:
     STAMP.write_text(wanted)
 
 
-def main() -> int:
-    """Compile and say where to."""
-    if shutil.which("cc") is None:
-        print("compile: a C compiler is needed: apt-get install gcc libc6-dev", file=sys.stderr)
+def missing() -> list[str]:
+    """Return the Debian packages of what compiling needs and this machine or Python has not."""
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    compiler = [] if shutil.which("cc") else ["gcc", "libc6-dev"]
+    return compiler if header.exists() else [*compiler, "python3-dev"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compile and say where to, or with `--missing` say what that needs."""
+    packages = missing()
+    if "--missing" in arguments:
+        print(*packages)
+        return 0
+    if packages:
+        print(f"compile: needs the packages {' '.join(packages)}", file=sys.stderr)
         return 1
     compile_router()
     print(f"compiled: {OUT.relative_to(repo.ROOT)}")
@@ -116,4 +130,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
