@@ -231,6 +231,9 @@ class Restoring:
         if passed:
             self._client.send(passed)
 
+    def chunked(self) -> None:
+        """Nothing passes unread."""
+
     def finish(self) -> None:
         """End the answer."""
         rest = self._events.end() if self._events is not None else self._plain(b"", last=True)

@@ -13,6 +13,7 @@ from hybrid_router.openai.sse import Filter
 
 if TYPE_CHECKING:
     from hybrid_router.openai.errors import ApiError
+    from hybrid_router.openai.plain import Plain
     from hybrid_router.openai.shapes import Usage
 
 
@@ -25,6 +26,9 @@ class Stream(Protocol):
     told: bool
     usage: Usage | None
     events: int
+
+    def pattern(self) -> Plain | None:
+        """Return what the next events are like that may pass unread; None if none may."""
 
     def feed(self, data: bytes) -> bytes:
         """Take a part of the body and return what the client may have now."""

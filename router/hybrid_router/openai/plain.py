@@ -8,11 +8,20 @@ six passes over the event.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 _opening = re.compile(rb'(?:"delta": ?\{"(?:content|reasoning(?:_content)?)|"text)": ?"')
 piece = re.compile(rb'[^"\\\x00-\x1f]*(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*)*')
 """What may stand between the quotes of a JSON string. Nothing in it can be taken for the event's
 structure, or for the end of the event."""
+_special: Final = re.compile(rb'["\\\x00-\x1f]')
+
+
+def is_piece(data: bytes, start: int, end: int) -> bool:
+    """Return whether that part of `data` is a `piece`; most hold nothing that is special."""
+    return (
+        _special.search(data, start, end) is None or piece.fullmatch(data, start, end) is not None
+    )
 
 
 class Plain:
@@ -23,20 +32,20 @@ class Plain:
         behind: from the quote that closes it to the blank line.
     """
 
-    __slots__ = ("_before", "_behind")
+    __slots__ = ("before", "behind")
 
     def __init__(self, before: bytes, behind: bytes) -> None:
-        self._before = before
-        self._behind = behind
+        self.before = before
+        self.behind = behind
 
     def holds(self, data: bytes) -> bool:
         """Return whether `data` is one such event."""
-        start, end = len(self._before), len(data) - len(self._behind)
+        start, end = len(self.before), len(data) - len(self.behind)
         return (
             start <= end
-            and data[:start] == self._before
-            and data[end:] == self._behind
-            and piece.fullmatch(data, start, end) is not None
+            and data[:start] == self.before
+            and data[end:] == self.behind
+            and is_piece(data, start, end)
         )
 
 

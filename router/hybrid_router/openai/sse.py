@@ -114,6 +114,10 @@ class EventFilter:
         self.usage: Usage | None = None
         self.events = 0
 
+    def pattern(self) -> Plain | None:
+        """Return what the next events are like that may pass unread; None if none may."""
+        return None
+
     def _take(self, event: bytes, passed: list[bytes]) -> None:
         """Take an event, and append to `passed` what the client may have now."""
         raise NotImplementedError
@@ -179,6 +183,12 @@ class Filter(EventFilter):
         if events == 1:
             self._plain = plain(data) or self._plain
         return data
+
+    def pattern(self) -> Plain | None:
+        """Return what the next events are like that may pass unread; None if none may."""
+        if not self.committed or self._rest or self.done or self.failure is not None:
+            return None
+        return self._plain
 
     def broken(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which cannot go on."""

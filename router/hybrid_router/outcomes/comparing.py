@@ -226,6 +226,9 @@ class _Nobody:
     def send(self, data: bytes) -> None:
         """Drop it."""
 
+    def chunked(self) -> None:
+        """Nothing passes by."""
+
     def finish(self) -> None:
         """Nothing is left open."""
 

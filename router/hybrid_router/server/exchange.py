@@ -118,6 +118,10 @@ class Exchange:
         if not transport.is_closing():
             transport.write(data)
 
+    def chunked(self) -> asyncio.WriteTransport | None:
+        """Return where a part may be written that is a whole chunk already; None if none may be."""
+        return self._connection.transport if self._chunked else None
+
     def finish(self) -> None:
         """End the body."""
         if self._chunked:

@@ -57,6 +57,12 @@ class Downstream(Protocol):
     def send(self, data: bytes) -> None:
         """Send a part."""
 
+    def chunked(self) -> asyncio.WriteTransport | None:
+        """Return where whole chunks may be written as they stand, of an answer that has begun.
+
+        None where every part has to go through `send`.
+        """
+
     def finish(self) -> None:
         """End the answer."""
 

@@ -10,8 +10,10 @@ from mypy_extensions import mypyc_attr
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.upstream.attempt import TAIL_SECONDS, Attempt, Ended
 from hybrid_router.upstream.failures import broken
+from hybrid_router.upstream.lane import Lane
 
 if TYPE_CHECKING:
+    from hybrid_router.openai.form import Stream
     from hybrid_router.upstream.errors import UpstreamError
     from hybrid_router.upstream.wire import Headers
 
@@ -24,12 +26,13 @@ _NO_CACHE = b"cache-control: no-cache\r\n"
 class Relay(Attempt):
     """Holds a stream back up to the commit boundary, then lets it through."""
 
-    __slots__ = ("_filter", "_first_token", "_over", "_streams")
+    __slots__ = ("_filter", "_first_token", "_lane", "_over", "_streams")
 
     def _reset(self) -> None:
         super()._reset()
         self._filter = self.form.stream()
         self._first_token: float | None = None
+        self._lane: Lane | None = None
         self._streams = False  # the answer is a stream of events, and no error
         self._over = False  # the client has all of it
 
@@ -65,6 +68,30 @@ class Relay(Attempt):
             self._complete()
         elif stream.failure is not None:
             self._give_up(stream.failure)
+        elif type(self) is Relay:  # one that looks at every part reads every part
+            self._let_pass(stream)
+
+    def _let_pass(self, stream: Stream) -> None:
+        """Let the next chunks pass by while they are like what came."""
+        pattern = stream.pattern()
+        if pattern is None:
+            return
+        if self._lane is None:
+            client = self._client.chunked()
+            if client is None:
+                return
+            self._lane = Lane(client)
+        self._lane.learn(pattern)
+        self._wire.open(self._lane)
+
+    def expired(self, now: float) -> None:  # noqa: D102  Timed
+        lane = self._lane
+        if lane is not None and not self._over:
+            deadline = min(lane.last + self._clocks.idle, self._clocks.end_by)
+            if deadline > now:
+                self.deadline = deadline
+                return
+        super().expired(now)
 
     def end(self) -> None:  # noqa: D102  Sink
         if not self._streams:
@@ -116,14 +143,17 @@ class Relay(Attempt):
             broken=broken,
             unfinished=unfinished,
             usage=self._filter.usage,
-            events=self._filter.events,
+            events=self._passed(),
             first_token=self._first_token,
         )
 
     @property
     def relayed(self) -> int:
         """Events that the client has got so far; about one token each."""
-        return self._filter.events
+        return self._passed()
+
+    def _passed(self) -> int:
+        return self._filter.events + (self._lane.events if self._lane is not None else 0)
 
 
 BROKEN_STREAM = ApiError(

@@ -18,6 +18,8 @@ from hybrid_router.upstream.errors import Closed, ProtocolBroken, Stale, Upstrea
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from hybrid_router.upstream.lane import Lane
+
 MAX_HEAD_BYTES = 64 * 1024
 MAX_INTERIM_REPLIES = 16
 
@@ -74,7 +76,7 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_between", "_buffer", "_complete", "_early", "_excess", "_expects_body", "_fields",
-        "_freed", "_interim", "_keep_alive", "_left",
+        "_freed", "_interim", "_keep_alive", "_lane", "_left",
         "_lost", "_mode", "_parser", "_parts", "_paused", "_sink",
         "idle", "idle_since", "transport", "used",
     )  # fmt: skip
@@ -83,6 +85,7 @@ class Wire(asyncio.Protocol):
         self._freed = freed
         self._lost = lost
         self._sink: Sink | None = None
+        self._lane: Lane | None = None
         self._mode = _IDLE
         self._buffer = b""
         self._between = False  # the parser has read a chunk to its end, and nothing after it
@@ -99,6 +102,7 @@ class Wire(asyncio.Protocol):
     def send(self, request: bytes, sink: Sink, *, expects_body: bool = True) -> None:
         """Write a whole request, and deliver its answer to `sink`."""
         self._sink = sink
+        self._lane = None
         self._mode = _HEAD
         self._buffer = b""
         self._interim = 0
@@ -117,9 +121,18 @@ class Wire(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection now; the sink hears nothing more."""
         self._sink = None
+        self._lane = None
         self._mode = _IDLE
         if self.transport is not None:
             self.transport.abort()
+
+    def open(self, lane: Lane) -> None:
+        """Let chunks that the lane carries pass the sink by, until something else comes.
+
+        Without effect on an answer that is not chunked, or that stops within a chunk.
+        """
+        if self._mode == _CHUNKED and self._between:
+            self._lane = lane
 
     def pause(self) -> None:
         """Read nothing more from the backend until `resume`."""
@@ -158,6 +171,11 @@ class Wire(asyncio.Protocol):
             self._fail(Closed("the connection ended before the answer did"))
 
     def data_received(self, data: bytes) -> None:  # noqa: D102  asyncio.Protocol
+        lane = self._lane
+        if lane is not None:
+            if lane.carries(data):
+                return
+            self._lane = None
         mode = self._mode
         if mode == _HEAD:
             self._read_head(data)
@@ -303,6 +321,7 @@ class Wire(asyncio.Protocol):
 
     def _finish(self) -> None:
         sink, self._sink = self._sink, None
+        self._lane = None
         reusable = (
             self._mode != _UNTIL_CLOSE
             and not self._excess
@@ -328,6 +347,7 @@ class Wire(asyncio.Protocol):
 
     def _fail(self, error: UpstreamError) -> None:
         sink, self._sink = self._sink, None
+        self._lane = None
         self._mode = _IDLE
         if sink is not None:
             sink.failed(error)
