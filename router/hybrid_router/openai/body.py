@@ -5,6 +5,7 @@ So what is forwarded is what came: no number, escape or unknown field changes on
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,11 @@ Fields = dict[str, msgspec.Raw]
 _NULL = msgspec.Raw(b"null")
 _top = msgspec.json.Decoder(Fields)
 encode = msgspec.json.Encoder().encode
+_lone_surrogate = re.compile(
+    rb"(?<!\\)(?:\\\\)*(\\u(?:[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2}))"
+)
+"""An escape of half a character (RFC 8259, 8.2)."""
 
 
 def take_apart(body: bytes) -> Fields:
@@ -29,7 +35,7 @@ def take_apart(body: bytes) -> Fields:
     except msgspec.ValidationError:
         raise invalid(None, "the body must be a JSON object") from None
     except msgspec.DecodeError as error:
-        raise invalid(None, f"the body is not JSON: {_position(error)}") from None
+        raise invalid(None, f"the body is not JSON: {_position(error, body)}") from None
     except RecursionError:
         raise invalid(None, "the body is nested too deeply") from None
 
@@ -49,7 +55,7 @@ def typed(raw: msgspec.Raw, kind: Any, name: str) -> Any:  # noqa: ANN401  msgsp
     except msgspec.ValidationError as error:
         raise invalid(name, f"`{name}` is ill-typed: {error}") from None
     except msgspec.DecodeError as error:
-        raise invalid(name, f"`{name}` is not JSON: {_position(error)}") from None
+        raise invalid(name, f"`{name}` is not JSON: {_position(error, bytes(raw))}") from None
     except RecursionError:
         raise invalid(name, f"`{name}` is nested too deeply") from None
 
@@ -72,7 +78,7 @@ def shaped(body: bytes, shape: type[_Shape]) -> _Shape:
             param, f"{f'`{param}`' if param else 'the body'} is ill-typed: {what}"
         ) from None
     except msgspec.DecodeError as error:
-        raise invalid(None, f"the body is not JSON: {_position(error)}") from None
+        raise invalid(None, f"the body is not JSON: {_position(error, body)}") from None
     except RecursionError:
         raise invalid(None, "the body is nested too deeply") from None
 
@@ -96,6 +102,15 @@ def invalid(param: str | None, message: str) -> ApiError:
     return ApiError(400, "invalid_request", message, param=param)
 
 
-def _position(error: msgspec.DecodeError) -> str:
-    """Return msgspec's words, which hold a byte's position and nothing of the document."""
-    return str(error).removeprefix("JSON is malformed: ")
+def _position(error: msgspec.DecodeError, document: bytes) -> str:
+    """Return msgspec's words, which hold a byte's position and nothing of the document.
+
+    Half of a surrogate pair makes it read on for the other one: what it says then is of what
+    follows, as that the input ends, or that an escape does.
+    """
+    said = str(error).removeprefix("JSON is malformed: ")
+    if "truncated" in said or "surrogate" in said or "hex escape" in said:
+        lone = _lone_surrogate.search(document)
+        if lone is not None:
+            return f"invalid \\u escape: lone surrogate (byte {lone.start(1)})"
+    return said
