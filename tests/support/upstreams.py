@@ -95,22 +95,22 @@ class Upstream:
         left: how often the router dropped a connection in the middle of an answer.
     """
 
-    def __init__(self, *behaviours: Behaviour) -> None:
+    def __init__(self, *behaviours: Behaviour, host: str = "127.0.0.1", port: int = 0) -> None:
         self.behaviours = behaviours or (answers(),)
         self.received: list[Received] = []
         self.connections = self.open = self.left = 0
         self.left_event = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.host, self.port = host, port
 
     @property
     def url(self) -> str:
         """The base URL, `/v1` included."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://{self.host}:{self.port}/v1"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -53,11 +53,11 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class _Whole:
-    """Collects an answer."""
+    """Collects an answer, or the error that came in its place: as a value, which knows nobody."""
 
     __slots__ = ("_parts", "_size", "_wire", "answer", "headers", "status")
 
-    def __init__(self, wire: Wire, answer: asyncio.Future[Answer]) -> None:
+    def __init__(self, wire: Wire, answer: asyncio.Future[Answer | UpstreamError]) -> None:
         self._wire = wire
         self._parts: list[bytes] = []
         self._size = 0
@@ -79,7 +79,7 @@ class _Whole:
 
     def failed(self, error: UpstreamError) -> None:
         if not self.answer.done():
-            self.answer.set_exception(error)
+            self.answer.set_result(error)
 
 
 class Stream:
@@ -117,7 +117,7 @@ class Stream:
                 return None
             await self._wait(idle, "nothing came")
             if self._error is not None and not self._parts:
-                raise self._error
+                raise self._error.anew()
         part = self._parts.popleft()
         self._size -= len(part)
         if self._size < _STREAM_HIGH_WATER:
@@ -148,7 +148,7 @@ class Stream:
         """Wait for status and headers."""
         await self._wait(seconds, "no answer")
         if self._error is not None and not self.status:
-            raise self._error
+            raise self._error.anew()
 
     # Sink.
 
@@ -277,10 +277,13 @@ class UpstreamClient:
         sink = _Whole(wire, self._loop.create_future())
         wire.send(request, sink, expects_body=has_body)
         try:
-            return await sink.answer
+            answer = await sink.answer
         except asyncio.CancelledError:
             wire.abort()
             raise
+        if isinstance(answer, UpstreamError):
+            raise answer.anew()
+        return answer
 
     async def stream(
         self,

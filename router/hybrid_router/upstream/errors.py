@@ -16,6 +16,14 @@ from __future__ import annotations
 class UpstreamError(Exception):
     """A backend could not be asked, or did not answer as HTTP says."""
 
+    def anew(self) -> UpstreamError:
+        """Return the same error to be raised, where this one is kept.
+
+        The traceback of an error that is raised knows who raised it; were it the one that is kept
+        there, they would know each other, and wait for the garbage collector.
+        """
+        return type(self)(*self.args)
+
 
 class ConnectFailed(UpstreamError):  # noqa: N818  named after what happened
     """No connection could be made; nothing was sent."""

@@ -182,6 +182,7 @@ async def test_without_chunks_on_both_sides_every_part_is_read(head, frame, clie
 )
 def test_a_lane_carries_nothing_but_text(other):
     client, pattern = Socket(), plain(TEXTS[0])
+    assert pattern is not None
     lane = Lane(client)
     lane.learn(pattern)
     assert not lane.carries(other)
@@ -203,6 +204,7 @@ async def test_what_comes_by_the_lane_puts_the_deadline_off():
     it = Talk(Client())
     await it.gets(CHUNKED, framed(TEXTS[0]), framed(TEXTS[1]))
     first = it.relay.deadline
+    assert it.wire._lane is not None
     it.wire._lane.last = first  # long after the first one
     it.relay.expired(first)
     assert not it.ended.done()
@@ -214,6 +216,7 @@ async def test_what_comes_by_the_lane_puts_the_deadline_off():
 async def test_a_stream_is_over_in_time_however_much_comes():
     it = Talk(Client())
     await it.gets(CHUNKED, framed(TEXTS[0]), framed(TEXTS[1]))
+    assert it.wire._lane is not None
     it.wire._lane.last = it.clocks.end_by - 1
     it.relay.expired(it.relay.deadline)
     assert it.relay.deadline == it.clocks.end_by
