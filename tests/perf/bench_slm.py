@@ -172,7 +172,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:  # noqa: SIM117
             with engines(1, MODEL, Path(folder), *ENGINE) as (engine,):
                 asyncio.run(ask(engine, rows, numbers, file))
-    text = report(list(read(file, rows).values()))
+    said = read(file, rows)
+    text = report([said[number] for number in whole(said, rows)])
     file.with_suffix(".md").write_text(text)
     say(text)
     return 0

@@ -3,8 +3,9 @@
 The model may say two tokens at temperature 0. What counts is how sure it is of the first one that
 belongs to either word: confidence = P(SIMPLE) / (P(SIMPLE) + P(COMPLEX)), over the most likely
 tokens that the engine reports (20, which is vLLM's and OpenAI's limit). A word may be split into
-several tokens, so every token that starts one of them counts for it. The embedded classifier names
-the intent.
+several tokens, so every token that starts one of them counts for it; a single letter does only
+where the answer goes on as the word, since it may be an option's. The embedded classifier names the
+intent.
 
 Verdicts are kept by a keyed hash of what was asked and of who asked: no prompt is kept, and how
 soon an answer comes tells nobody what another client has asked. Only an internal backend is ever
@@ -19,6 +20,7 @@ import math
 import secrets
 import time
 from collections import OrderedDict
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -244,21 +246,34 @@ def confidence(body: bytes) -> float:
         ) from None
     logprobs = choices[0].logprobs if choices else None
     positions = (logprobs.content if logprobs is not None else None) or []
-    for position in positions:
+    for position, after in zip_longest(positions, positions[1:]):
         if position.token.strip(_PADDING):
-            return _weigh(position)
+            return _weigh(position, 1 if _spells(position, after) else 2)
     raise _NoVerdict("the local model answered the classifier without log-probabilities")
 
 
-def _weigh(position: Position) -> float:
-    """Return SIMPLE's share of the probability of both words at one position."""
+def _spells(position: Position, after: Position | None) -> bool:
+    """Return whether a letter and what follows it start one of the words."""
+    text = position.token.strip(_PADDING).upper()
+    if len(text) != 1 or after is None:
+        return False
+    more = text + after.token.upper()
+    return len(more) > 1 and any(word.startswith(more) for word in WORDS)
+
+
+def _weigh(position: Position, least: int) -> float:
+    """Return SIMPLE's share of the probability of both words at one position.
+
+    Tokens of fewer characters than `least` do not count: C may be the answer to a question that
+    offers A to D, which is no word of ours.
+    """
     mass = [0.0, 0.0]
     tokens = {t.token: t.logprob for t in position.top_logprobs}
     tokens.setdefault(position.token, position.logprob)
     for token, logprob in tokens.items():
         text = token.strip(_PADDING).upper()
         for index, word in enumerate(WORDS):
-            if text and (word.startswith(text) or text.startswith(word)):
+            if len(text) >= least and (word.startswith(text) or text.startswith(word)):
                 mass[index] += math.exp(min(logprob, 0.0))
     total = sum(mass)
     if total < LEAST_MASS:

@@ -168,8 +168,16 @@ LN = math.log
             id="other words do not count",
         ),
         pytest.param(
-            [{"SIM": LN(0.6), "S": LN(0.2), "COM": LN(0.1), "C": LN(0.1)}], 0.8,
+            [{"SIM": LN(0.6), "SI": LN(0.2), "COM": LN(0.1), "CO": LN(0.1)}], 0.8,
             id="words that are split count by all tokens that start them",
+        ),
+        pytest.param(
+            [{"S": LN(0.6), "C": LN(0.2)}, {"IMPLE": 0.0}], 0.75,
+            id="a letter counts where the answer goes on as the word",
+        ),
+        pytest.param(
+            [{"C": LN(0.6), "SIM": LN(0.3), "COM": LN(0.1)}, {".": 0.0}], 0.75,
+            id="and does not where it is the letter of an option",
         ),
         pytest.param(
             [{" Simple": LN(0.5), "simple": LN(0.25), "\u0120COMPLEX": LN(0.25)}], 0.75,
@@ -236,6 +244,10 @@ async def test_the_question_is_short_greedy_and_keeps_the_request_apart() -> Non
         pytest.param(
             replies(200, logprobs({"Sure": LN(0.97), "SIMPLE": LN(0.03)})),
             "neither SIMPLE nor COMPLEX", id="a word that it would hardly have said",
+        ),
+        pytest.param(
+            replies(200, logprobs({"C": 0.0}, {"": 0.0})),
+            "neither SIMPLE nor COMPLEX", id="the answer to a question with options",
         ),
         pytest.param(
             replies(200, completion("SIMPLE")), "without log-probabilities",
