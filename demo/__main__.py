@@ -22,6 +22,8 @@ SYSTEM = "hybridinference-system"
 RELEASE = "hybridinference"
 BASE = "localhost/hinf-base:bookworm"
 """The image that the example's engine runs in; in a registry of the user's it has another name."""
+MODEL = "smollm2"
+"""The claim with the weights, on both sides."""
 API_MODEL = "gpt-4o-mini"
 """What answers in place of the second vLLM where OPENAI_API_KEY is set."""
 READY_S = 900
@@ -55,10 +57,10 @@ class Demo:
         run = self._console.run
         with self._console.step("The cluster (the first time, Kubernetes is built: 10 minutes)"):
             run("cluster", ["tests/cluster/up"], timeout=3000, advice=AGAIN)
-        with self._console.step("vLLM for CPUs and a tiny model, on volumes of the cluster"):
+        with self._console.step("vLLM for CPUs and SmolLM2-135M, on volumes of the cluster"):
             kube.apply(kube.namespace(NAMESPACE), kube.namespace(EXTERNAL))
             for namespace in (NAMESPACE, EXTERNAL):
-                command = ["tests/cluster/volumes", namespace]
+                command = ["tests/cluster/volumes", namespace, MODEL]
                 run(f"volumes-{namespace}", command, timeout=1800, advice=AGAIN)
         with self._console.step("The images of operator and router"):
             said = run("images", ["tools/images", "--load"], timeout=1800, advice=AGAIN)
@@ -213,7 +215,8 @@ class Demo:
                 f"not everything was as claimed. Ask: {kube.RUN} kubectl -n {NAMESPACE} logs "
                 f"-l app.kubernetes.io/component=router. {AGAIN}"
             )
-        say("\nThe models are tiny and random: their words mean nothing. Who answers is the point.")
+        if not self._key:
+            say("\nBoth models have 135M parameters and are often wrong: who answers is the point.")
         say(f"\nGo on ({self._console.elapsed()} so far; the engine comes back by itself):\n")
         for line in (
             f"{kube.RUN} kubectl -n {NAMESPACE} get hinf,pods",

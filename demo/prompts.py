@@ -1,5 +1,6 @@
 """The prompts of the demo, and what the answers' headers tell about who answered."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ COMPLEX = (
 AFTERWARDS = "Extract the order number as JSON: 'Order A-1733 has left our warehouse.'"
 """As simple as the first one, for the time when the local engine is dead."""
 
+MAX_TOKENS = 24
 SHOWN = 30
 """Characters of a prompt in the table: the table fits 100 columns."""
 HEAD = ("prompt", "source", "model", "reason", "confidence", "status", "ms")
@@ -22,7 +24,8 @@ HEAD = ("prompt", "source", "model", "reason", "confidence", "status", "ms")
 
 def request(endpoint: str, prompt: str) -> dict[str, Any]:
     """Return a chat completion request for the alias `auto`."""
-    body = {"model": "auto", "messages": [{"role": "user", "content": prompt}], "max_tokens": 16}
+    messages = [{"role": "user", "content": prompt}]
+    body = {"model": "auto", "messages": messages, "max_tokens": MAX_TOKENS}
     return {"url": f"{endpoint}/chat/completions", "body": body}
 
 
@@ -43,6 +46,14 @@ class Turn:
         """Whether the client got an answer."""
         return self.answer.status == 200  # noqa: PLR2004  OK
 
+    @property
+    def words(self) -> str:
+        """What the model said, in one line; empty without an answer."""
+        if not self.answered:
+            return ""
+        message = json.loads(self.answer.body)["choices"][0]["message"]
+        return " ".join((message.get("content") or "").split())
+
     def row(self) -> tuple[str, ...]:
         """Return the turn as a row of the table."""
         said = self.answer.headers
@@ -59,8 +70,10 @@ def ask(client: Client, endpoint: str, *prompts: str) -> list[Turn]:
 
 
 def show(console: Console, turns: Sequence[Turn]) -> None:
-    """Print the table, and what a failed request said."""
+    """Print the table, and what was said."""
     console.table(HEAD, [turn.row() for turn in turns])
     for turn in turns:
-        if not turn.answered:
+        if turn.answered:
+            console.note(f"{turn.source} said: {turn.words}")
+        else:
             console.note(f"{turn.answer.status}: {turn.answer.body[:400]}")

@@ -4,7 +4,6 @@ import json
 import os
 
 import pytest
-import yaml
 
 from tests.e2e import stack
 from tests.e2e.stack import NAMESPACE, RELEASE, ROOT, SYSTEM, apply, kubectl, sh
@@ -99,9 +98,8 @@ def starting(scripted):  # noqa: ARG001  it must run
 
     Its vLLM, which serves an adapter too, starts while the tests that need none run.
     """
-    demo = yaml.safe_load((ROOT / "examples" / "demo-cpu.yaml").read_text())
-    spec = demo["spec"] | {"providers": [stack.provider("ok")]}
-    source = {"pvc": {"claim": "tiny-model", "path": "adapter"}}
+    spec = stack.demo_spec()
+    source = {"pvc": {"claim": stack.CLAIM, "path": "adapter"}}
     spec["models"][0]["loras"] = [{"name": stack.ADAPTER, "source": source, "rank": 8}]
     apply(stack.resource("main", spec))
     return "main"

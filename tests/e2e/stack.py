@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from urllib.request import urlopen
 
 import openai
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "hybridinference-system"
@@ -18,6 +19,7 @@ RELEASE = "hybridinference"
 NAMESPACE = "hinf-e2e"
 PROVIDER = Path(__file__).with_name("scripted_provider.py")
 PROVIDER_URL = f"http://scripted.{NAMESPACE}.svc/v1"
+LOCAL, CLAIM = "tiny-llama", "tiny-model"
 ADAPTER = "other-words"
 """Name of the adapter that the vLLM of all tests serves beside its model."""
 SIMPLE = "Extract the invoice number as JSON: 'Invoice INV-2041 of 3 May, due in 30 days.'"
@@ -79,6 +81,15 @@ def provider(*models: str, **more: Any) -> Object:
     listed = [{"name": name} for name in models]
     kind = {"name": "scripted", "type": "openai-compatible", "baseURL": PROVIDER_URL}
     return kind | {"models": listed} | more
+
+
+def demo_spec() -> Object:
+    """Return the demo's resource, with a tiny random model and with the scripted provider."""
+    demo: Object = yaml.safe_load((ROOT / "examples" / "demo-cpu.yaml").read_text())
+    (model,) = demo["spec"]["models"]
+    model |= {"name": LOCAL, "source": {"pvc": {"claim": CLAIM}}}
+    spec: Object = demo["spec"] | {"providers": [provider("ok")]}
+    return spec
 
 
 def condition(name: str, kind: str) -> Object:

@@ -8,8 +8,8 @@ import openai
 import pytest
 
 from tests.e2e import stack
+from tests.e2e.stack import LOCAL
 
-LOCAL = "tiny-llama"
 pytestmark = pytest.mark.timeout(420)  # the first one waits for vLLM, the last one for its return
 
 

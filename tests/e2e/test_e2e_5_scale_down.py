@@ -8,12 +8,11 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
-import yaml
 
 from tests.e2e import stack
-from tests.e2e.stack import NAMESPACE, ROOT
+from tests.e2e.stack import LOCAL, NAMESPACE
 
-NAME, LOCAL = "drained", "tiny-llama"
+NAME = "drained"
 START_S, GONE_S = 900, 180
 TOKENS = 1200
 """Of a stream's answer: it lasts longer than a scale-down takes to begin."""
@@ -74,8 +73,7 @@ def ready() -> list[str]:
 
 
 def scale(**scaling: object) -> None:
-    demo = yaml.safe_load((ROOT / "examples" / "demo-cpu.yaml").read_text())
-    spec = demo["spec"] | {"providers": [stack.provider("ok")], "router": {"replicas": 1}}
+    spec = stack.demo_spec() | {"router": {"replicas": 1}}
     spec["models"][0]["scaling"] = {"min": 1} | scaling
     stack.apply(stack.resource(NAME, spec))
 

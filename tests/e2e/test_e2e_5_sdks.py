@@ -9,8 +9,8 @@ import httpx2 as httpx
 import pytest
 
 from tests.e2e import stack
+from tests.e2e.stack import LOCAL
 
-LOCAL = "tiny-llama"
 HI = [{"role": "user", "content": "What is the weather like in Paris?"}]
 ENDS = {"max_tokens", "end_turn"}
 pytestmark = pytest.mark.timeout(420)  # the first one waits for vLLM

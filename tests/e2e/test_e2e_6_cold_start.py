@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 
 import openai
 import pytest
-import yaml
 
 from tests.e2e import stack
-from tests.e2e.stack import ROOT
+from tests.e2e.stack import LOCAL, ROOT
 
-NAME, LOCAL = "cold", "tiny-llama"
+NAME = "cold"
 CYCLES = int(os.environ.get("HINF_COLD_STARTS", "2"))
 START_S, IDLE_S = 600, 240
 AT_ONCE_S = 10.0
@@ -71,8 +70,7 @@ def replicas() -> int:
 
 @pytest.fixture(scope="module")
 def sleeping(scripted):  # noqa: ARG001  the provider and the volumes are there
-    demo = yaml.safe_load((ROOT / "examples" / "demo-cpu.yaml").read_text())
-    spec = demo["spec"] | {"providers": [stack.provider("ok")], "router": {"replicas": 1}}
+    spec = stack.demo_spec() | {"router": {"replicas": 1}}
     spec["models"][0]["scaling"] = {"min": 0, "max": 1, "idleAfter": "20s"}
     stack.apply(stack.resource(NAME, spec))
     stack.wait_for(NAME, "RouterReady", seconds=120)
