@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import struct
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hybrid_router.keys import KeyRing
-    from hybrid_router.server.exchange import Exchange
+    from hybrid_router.server.request import Request
 
 MAX_AGE_SECONDS = 7 * 86_400
 """An older answer is not judged any more."""
@@ -35,6 +35,14 @@ _LENGTH = 24
 _LOCAL, _GIVEN = 1, 2
 _STEPS = 65_535
 MAX_TEXT = 160
+
+
+class Asked(Protocol):
+    """What an identifier is made of: `server.exchange.Exchange`, or less."""
+
+    request_id: str
+    key_id: str | None
+    request: Request
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -55,7 +63,7 @@ class Issued:
 
     __slots__ = ("_base", "_exchange", "_given", "_local", "_receipts", "_said", "_state")
 
-    def __init__(self, receipts: Receipts, exchange: Exchange, said: float, state: str) -> None:
+    def __init__(self, receipts: Receipts, exchange: Asked, said: float, state: str) -> None:
         self._receipts = receipts
         self._exchange = exchange
         self._base = exchange.request_id
@@ -100,7 +108,7 @@ class Receipts:
         """What seals: the present secret, then former ones."""
         return self._keys.seals
 
-    def issue(self, exchange: Exchange, said: float, state: str) -> Issued:
+    def issue(self, exchange: Asked, said: float, state: str) -> Issued:
         """Return the identifier for a request that was decided by a confidence."""
         return Issued(self, exchange, said, state[:8])
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hybrid_router.keys import KeyRing
 from hybrid_router.outcomes.receipts import MAX_AGE_SECONDS, Receipt, Receipts
+from hybrid_router.server.request import Request
 from hybrid_router.table import Keys
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ IDS = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
 
 
 def exchange(request_id: str, key: str | None = "alice", given: str | None = None) -> Any:
-    headers = {b"x-request-id": given.encode()} if given is not None else {}
-    request = SimpleNamespace(headers=headers)
+    request = Request()
+    if given is not None:
+        request.headers[b"x-request-id"] = given.encode()
     return SimpleNamespace(request_id=request_id, key_id=key, request=request)
 
 
