@@ -17,15 +17,15 @@ AFTERWARDS = "Extract the order number as JSON: 'Order A-1733 has left our wareh
 """As simple as the first one, for the time when the local engine is dead."""
 
 MAX_TOKENS = 24
-SHOWN = 30
-"""Characters of a prompt in the table: the table fits 100 columns."""
+SHOWN, SHOWN_WORDS = 30, 76
+"""Characters of a prompt in the table, and of an answer below it: both fit 100 columns."""
 HEAD = ("prompt", "source", "model", "reason", "confidence", "status", "ms")
 
 
 def request(endpoint: str, prompt: str) -> dict[str, Any]:
     """Return a chat completion request for the alias `auto`."""
     messages = [{"role": "user", "content": prompt}]
-    body = {"model": "auto", "messages": messages, "max_tokens": MAX_TOKENS}
+    body = {"model": "auto", "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0}
     return {"url": f"{endpoint}/chat/completions", "body": body}
 
 
@@ -58,7 +58,7 @@ class Turn:
         """Return the turn as a row of the table."""
         said = self.answer.headers
         names = ("source", "model", "reason", "confidence")
-        shown = self.prompt if len(self.prompt) <= SHOWN else self.prompt[: SHOWN - 3] + "..."
+        shown = shortened(self.prompt, SHOWN)
         words = tuple(said.get(f"x-hybrid-{name}", "-") for name in names)
         return (shown, *words, str(self.answer.status), str(self.answer.ms))
 
@@ -69,11 +69,16 @@ def ask(client: Client, endpoint: str, *prompts: str) -> list[Turn]:
     return [Turn(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
+def shortened(text: str, most: int) -> str:
+    """Return at most so many characters, with dots where some are left out."""
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def show(console: Console, turns: Sequence[Turn]) -> None:
     """Print the table, and what was said."""
     console.table(HEAD, [turn.row() for turn in turns])
     for turn in turns:
         if turn.answered:
-            console.note(f"{turn.source} said: {turn.words}")
+            console.note(f"{turn.source} said: {shortened(turn.words, SHOWN_WORDS)}")
         else:
             console.note(f"{turn.answer.status}: {turn.answer.body[:400]}")
