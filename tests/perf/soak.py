@@ -98,6 +98,8 @@ class Soak(Chaos):
             await up.__aenter__()
         try:
             with hinf_router(_table(ups, ["a", "b", "c"], 1), folder) as process:
+                (await _Remote(process.port).connect()).writer.close()
+                await asyncio.sleep(1)  # libuv opens /dev/null with the first connection, for good
                 before = _descriptors(process)
                 changing = asyncio.create_task(self._change(ups, folder))
                 await self._load(process)
