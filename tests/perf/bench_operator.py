@@ -37,7 +37,7 @@ from hybrid_operator.kube.kinds import RESOURCE
 from tests.perf import fleet
 from tests.perf.api_server import ApiServer, free_port
 from tests.perf.fleet import Fleet
-from tests.perf.operator_process import Looks, OperatorProcess, cpu_seconds
+from tests.perf.operator_process import Looks, OperatorProcess, cpu_seconds, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +165,7 @@ class Bench:
         await asyncio.sleep(5)
         figures, mark, cpu = self.figures, self._server.mark(), operator.cpu
         fleet_, began, used = self._fleet, time.monotonic(), self._used(operator)
-        scrapes, engines, looks = fleet_.scrapes, fleet_.engine_scrapes, Looks.of(operator)
+        scrapes, engines, looks = fleet_.scrapes, fleet_.engine_scrapes, Looks.of(operator.page())
         await asyncio.sleep(self._options.quiet)
         seconds = figures.steady_s = time.monotonic() - began
         writes = self._server.writes(mark)
@@ -175,7 +175,7 @@ class Bench:
         figures.steady_scrapes_per_s = (fleet_.scrapes - scrapes) / seconds
         figures.engine_scrapes_per_s = (fleet_.engine_scrapes - engines) / seconds
         figures.engines = 2 * self._options.resources
-        looks = Looks.of(operator) - looks
+        looks = Looks.of(operator.page()) - looks
         figures.looks, figures.look_most_s = looks.count, looks.most
         figures.look_mean_s = looks.seconds / max(looks.count, 1)
         figures.load_average = " ".join(f"{each:.1f}" for each in os.getloadavg())
@@ -268,20 +268,21 @@ async def _until(
         if progress is not None and now - said > 10:
             _say(f"  {now - began:.0f} s: {progress()}")
             said = now
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
     _say(f"  after {time.monotonic() - began:.1f} s: {what}")
 
 
 async def _settled(operator: OperatorProcess) -> float:
     """Wait for `SETTLED_SECONDS` and `SETTLED_LOOKS` without a write; return when they began."""
-    last, since, looks = operator.writes, time.monotonic(), Looks.of(operator)
+    page = operator.page()
+    last, since, looks = writes(page), time.monotonic(), Looks.of(page)
     while (
-        time.monotonic() - since < SETTLED_SECONDS
-        or (Looks.of(operator) - looks).count < SETTLED_LOOKS
+        time.monotonic() - since < SETTLED_SECONDS or (Looks.of(page) - looks).count < SETTLED_LOOKS
     ):
-        await asyncio.sleep(0.5)
-        if operator.writes != last:
-            last, since, looks = operator.writes, time.monotonic(), Looks.of(operator)
+        await asyncio.sleep(2)
+        page = operator.page()
+        if writes(page) != last:
+            last, since, looks = writes(page), time.monotonic(), Looks.of(page)
     return since
 
 

@@ -49,22 +49,21 @@ class OperatorProcess:
         """How many resources it has judged, since it leads, and found or made as they should be."""
         return int(self.metric('hinf_operator_resources{state="current"}'))
 
-    @property
-    def writes(self) -> int:
-        """How many writes it has sent, Lease renewals aside."""
-        return int(sum(self._metrics(r"hinf_operator_writes_total\{.*\}")))
-
     def metric(self, name: str) -> float:
         """Return one of its own metrics; 0 while there is none."""
-        return next(iter(self._metrics(re.escape(name))), 0.0)
+        return value(self.page(), name)
 
-    def _metrics(self, pattern: str) -> list[float]:
+    def page(self) -> str:
+        """Return its metrics; empty while it does not answer.
+
+        With thousands of models it takes the operator a tenth of a second to write: ask seldom.
+        """
         try:
             with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
-                text = answer.read().decode()
+                text: str = answer.read().decode()
         except OSError:
-            return []
-        return [float(each) for each in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE)]
+            return ""
+        return text
 
     @property
     def cpu(self) -> float:
@@ -94,12 +93,12 @@ class Looks:
     BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
     @classmethod
-    def of(cls, operator: OperatorProcess) -> Looks:
+    def of(cls, page: str) -> Looks:
         name = "hinf_operator_scaling_look_duration_seconds"
         return cls(
-            int(operator.metric(f"{name}_count")),
-            operator.metric(f"{name}_sum"),
-            tuple(operator.metric(f'{name}_bucket{{le="{bound}"}}') for bound in cls.BOUNDS),
+            int(value(page, f"{name}_count")),
+            value(page, f"{name}_sum"),
+            tuple(value(page, f'{name}_bucket{{le="{bound}"}}') for bound in cls.BOUNDS),
         )
 
     def __sub__(self, before: Looks) -> Looks:
@@ -111,6 +110,18 @@ class Looks:
         """The bound that all of them stay below, in seconds; infinite where none does."""
         met = (b for b, n in zip(self.BOUNDS, self.buckets, strict=True) if n >= self.count)
         return next(met, math.inf)
+
+
+def value(page: str, name: str) -> float:
+    """Return a metric of a page; 0 where it has none."""
+    found = re.search(rf"^{re.escape(name)} (\S+)$", page, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def writes(page: str) -> int:
+    """Return how many writes an operator has sent by its page, Lease renewals aside."""
+    counts = re.findall(r"^hinf_operator_writes_total\{.*\} (\S+)$", page, re.MULTILINE)
+    return int(sum(map(float, counts)))
 
 
 def cpu_seconds(pid: int) -> float:
