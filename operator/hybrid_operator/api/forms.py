@@ -209,13 +209,9 @@ class Unfit(Form, frozen=True):
     why: str
 
 
+@cache
 def fields(part: type[Spec]) -> Mapping[str, Field]:
     """Return the fields of a part, as users write them."""
-    return _fields(part)
-
-
-@cache
-def _fields(part: type[Spec]) -> Mapping[str, Field]:
     return {each.encode_name: _field(each) for each in msgspec.structs.fields(part)}
 
 
