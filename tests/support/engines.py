@@ -4,6 +4,7 @@ Its model says the same tokens every time. A token is a few bytes of UTF-8, and 
 middle of a character: such a token has an id and no text yet, as in vLLM.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -153,8 +154,17 @@ BREAKS: dict[str, Behaviour] = {
 """How a stream may break."""
 
 
-def engine(model: Model, cut: int | None = None, how: str = "reset") -> Behaviour:
-    """Answer streams; break each off after `cut` bytes of its body, or never."""
+def engine(
+    model: Model, cut: int | None = None, how: str = "reset", *, singly: bool = False
+) -> Behaviour:
+    """Answer streams; break each off after `cut` bytes of its body, or never.
+
+    Args:
+        model: what it says.
+        cut: bytes; None for never.
+        how: of `BREAKS`.
+        singly: write each event by itself, as a chunk of its own, and not all at once.
+    """
 
     async def behave(talk: Talk) -> None:
         body = talk.request.json()
@@ -165,15 +175,23 @@ def engine(model: Model, cut: int | None = None, how: str = "reset") -> Behaviou
             return
         data = b"".join(model.stream(talk.request.path, body))
         await talk.send(SSE_HEAD)
-        if cut is not None and cut < len(data):
-            if cut:
-                await talk.chunk(data[:cut])
+        said = data[:cut]
+        for part in _apart(said) if singly else [said]:
+            if part:
+                await talk.chunk(part)
+                await asyncio.sleep(0)
+        if len(said) < len(data):
             await BREAKS[how](talk)
-            return
-        await talk.chunk(data)
-        await talk.last_chunk()
+        else:
+            await talk.last_chunk()
 
     return behave
+
+
+def _apart(data: bytes) -> list[bytes]:
+    """Return the events in `data`, and the beginning of one behind them."""
+    *events, rest = data.split(b"\n\n")
+    return [*(event + b"\n\n" for event in events), rest]
 
 
 def whole_events(model: Model, **body: Any) -> list[int]:

@@ -9,12 +9,15 @@ the text and its ids, so that the ids are cut by their place; a chunk of another
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from hybrid_router.openai.plain import piece
+from hybrid_router.openai.plain import is_piece
 from hybrid_router.openai.sse import DONE, MAX_EVENT_BYTES, payload, split
+
+if TYPE_CHECKING:
+    from hybrid_router.openai.plain import Plain
 
 _Fields = dict[str, msgspec.Raw]
 
@@ -24,8 +27,8 @@ _encode = msgspec.json.Encoder().encode
 
 _KEY = b'"token_ids":['
 _MARKS = (b'"delta":{"content":', b'"text":')
-_END = b"]}]}\n\n"
-_END_BYTES = len(_END)
+_END: Final = b"]}]}\n\n"
+_END_BYTES: Final = len(_END)
 _NULL = b"null"
 _ABSENT = msgspec.Raw(_NULL)
 _NO_CHOICES, _NO_DELTA, _NOTHING = msgspec.Raw(b"[]"), msgspec.Raw(b"{}"), msgspec.Raw()
@@ -33,6 +36,8 @@ _CONSTANT = frozenset({"index", "delta", "text", "token_ids"})
 INTERRUPTED = frozenset({b'"abort"', b'"error"'})
 """vLLM's finish reasons for a request that it did not carry through, as when it shuts down."""
 _ids = re.compile(rb"\d{1,10}(?:,\d{1,10})*")
+_prompt_ids = re.compile(rb',"prompt_token_ids":\[[^]]*\]')
+_NO_PROMPT_IDS = b',"prompt_token_ids":null'
 
 
 class Form(NamedTuple):
@@ -100,8 +105,7 @@ class Tokens:
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        form = self.form
-        cut = self._cut(data, form) if form is not None else b""  # mostly it is one event
+        cut = self.cut(data)  # mostly it is one event
         if cut:
             return cut
         events, self._rest = split(data)
@@ -111,31 +115,39 @@ class Tokens:
         for event in events:
             if self.failure is not None:
                 break
-            form = self.form
-            cut = self._cut(event, form) if form is not None else b""
-            passed.append(cut or self._parse(event))
+            passed.append(self.cut(event) or self._parse(event))
         return b"".join(passed)
 
-    def _cut(self, event: bytes, form: Form) -> bytes:
-        """Cut the ids out by their place; return nothing for an event of another form, or several.
+    def cut(self, event: bytes) -> bytes:
+        """Take the ids out by their place, and return the event without them.
 
-        The tail begins with an unescaped quote, which no JSON string holds: it is found in the
-        chunk's structure only, whatever the model says.
+        Return nothing for an event of another form, and for several. The tail begins with an
+        unescaped quote, which no JSON string holds: it is found in the chunk's structure only,
+        whatever the model says.
         """
+        form = self.form
+        if form is None:
+            return b""
         prefix, tail, closing = form
         start, at = len(prefix), event.rfind(tail)
-        if at < 0 or event[:start] != prefix or event[-_END_BYTES:] != _END:
+        if at < start or event[:start] != prefix or event[-_END_BYTES:] != _END:
             return b""
         found = event[at + len(tail) : -_END_BYTES]
-        if not found or piece.fullmatch(event, start, at) is None:
+        listed = found.isdigit() or _ids.fullmatch(found) is not None  # mostly it is one
+        if not listed or not is_piece(event, start, at):
             return b""
-        ids = self._ids
-        ids += b"," + found
-        if at > start:
-            self._kept = len(ids)
-            if found.find(b",") < 0:
-                self._sure = self._kept
+        self.add(found, text=at > start)
         return event[:at] + closing
+
+    def makes(self, pattern: Plain) -> bool:
+        """Return whether what is cut next is like that, and no event has been read in part."""
+        form = self.form
+        return (
+            form is not None
+            and not self._rest
+            and pattern.before == form.prefix
+            and pattern.behind == form.closing
+        )
 
     def add(self, ids: bytes, *, text: bool) -> None:
         """Note ids, joined by commas; with `text`, what they say goes to the client now.
@@ -147,7 +159,7 @@ class Tokens:
             self._ids += b"," + ids
         if text:
             self._kept = len(self._ids)
-            if b"," not in ids:
+            if ids.find(b",") < 0:
                 self._sure = self._kept
 
     def rewind(self) -> None:
@@ -280,6 +292,7 @@ def _form(event: bytes, choice: _Fields, text: bytes) -> Form | None:
         rest = event[start + len(text) - 2 :]
         at = rest.rfind(b"," + _KEY)
         if at > 0 and rest.endswith(_END) and rest.find(b"]", at) == len(rest) - len(_END):
-            closing = rest[:at].replace(b',"prompt_token_ids":null', b"") + _END[1:]
-            return Form(event[:start], rest[: at + 1 + len(_KEY)], closing)
+            tail = _prompt_ids.sub(_NO_PROMPT_IDS, rest[:at])  # a completion's first chunk has them
+            closing = tail.replace(_NO_PROMPT_IDS, b"") + _END[1:]
+            return Form(event[:start], tail + b"," + _KEY, closing)
     return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hybrid_router.core.cascade import Sureness
-    from hybrid_router.openai.form import Form
+    from hybrid_router.openai.form import Form, Stream
     from hybrid_router.openai.request import Outgoing
     from hybrid_router.table import Backend, Target
     from hybrid_router.ticker import Ticker
@@ -113,6 +113,9 @@ class DraftStream(Resumable):
             self._give_up(held.failure)
         elif held.ready:
             self._decide(held.sureness)
+
+    def _let_pass(self, stream: Stream) -> None:
+        """Read every part: its log-probabilities are for the judge alone."""
 
     def expired(self, now: float) -> None:  # noqa: D102  Timed
         if self._held.released or now >= self._judge.commit_by:

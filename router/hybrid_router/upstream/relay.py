@@ -14,6 +14,8 @@ from hybrid_router.upstream.lane import Lane
 
 if TYPE_CHECKING:
     from hybrid_router.openai.form import Stream
+    from hybrid_router.openai.plain import Plain
+    from hybrid_router.openai.tokens import Tokens
     from hybrid_router.upstream.errors import UpstreamError
     from hybrid_router.upstream.wire import Headers
 
@@ -68,21 +70,28 @@ class Relay(Attempt):
             self._complete()
         elif stream.failure is not None:
             self._give_up(stream.failure)
-        elif type(self) is Relay:  # one that looks at every part reads every part
+        else:
             self._let_pass(stream)
 
     def _let_pass(self, stream: Stream) -> None:
-        """Let the next chunks pass by while they are like what came."""
+        """Let the next chunks pass by while they are like what came.
+
+        To be overridden where parts are not the stream's as they come.
+        """
         pattern = stream.pattern()
-        if pattern is None:
-            return
-        if self._lane is None:
+        if pattern is not None:
+            self._open(pattern, None)
+
+    def _open(self, pattern: Plain, tokens: Tokens | None) -> None:
+        """Open the lane for such events, cut by `tokens` where there are some."""
+        lane = self._lane
+        if lane is None:
             client = self._client.chunked()
             if client is None:
                 return
-            self._lane = Lane(client)
-        self._lane.learn(pattern)
-        self._wire.open(self._lane)
+            lane = self._lane = Lane(client, pattern, tokens)
+        lane.pattern = pattern
+        self._wire.open(lane)
 
     def expired(self, now: float) -> None:  # noqa: D102  Timed
         lane = self._lane

@@ -61,6 +61,11 @@ class Resumable(Relay):
         if tokens.failure is not None and not self._ended.done():
             self._give_up(tokens.failure)
 
+    def _let_pass(self, stream: Stream) -> None:
+        pattern, tokens = stream.pattern(), self.tokens
+        if pattern is not None and tokens.makes(pattern):
+            self._open(pattern, tokens)
+
     def _break(self) -> None:
         if self._filter.told or not self.tokens.resumable:
             super()._break()
@@ -144,6 +149,9 @@ class Continuation(Relay):
             super().data(passed)
         if rest.failure is not None and not self._ended.done():
             self._give_up(rest.failure)
+
+    def _let_pass(self, stream: Stream) -> None:
+        """Read every part: none is written as it came."""
 
     def _commit(self, now: float) -> None:
         self._first_token = now - self._sent

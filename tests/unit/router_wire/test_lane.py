@@ -33,7 +33,7 @@ class Socket(asyncio.Transport):
 
     def __init__(self):
         super().__init__()
-        self.written, self.closed = [], False
+        self.written, self.closed, self.reading = [], False, True
 
     def is_closing(self):
         return self.closed
@@ -46,10 +46,10 @@ class Socket(asyncio.Transport):
         return 0
 
     def pause_reading(self):
-        pass
+        self.reading = False
 
     def resume_reading(self):
-        pass
+        self.reading = True
 
     def close(self):
         self.closed = True
@@ -66,6 +66,9 @@ class Client:
 
     def start(self, status, headers, length=None):
         pass
+
+    def attach(self, flow):
+        self.flow = flow
 
     def send(self, data):
         self.sent += 1
@@ -85,13 +88,13 @@ class Client:
 class Talk:
     """A stream on its way from a backend's connection to a client, in the hands of `parts`."""
 
-    def __init__(self, client):
+    def __init__(self, client, relay=Relay):
         now = time.monotonic()
         self.clocks = Clocks(now + 5, now + 60, IDLE_SECONDS, now + 600)
         self.client, self.backend = client, Socket()
         self.wire = Wire(lambda _: None, lambda _: None)
         self.wire.connection_made(self.backend)
-        self.relay = Relay(client, b"", self.clocks, Ticker(60.0), HIDING_USAGE)
+        self.relay = relay(client, b"", self.clocks, Ticker(60.0), HIDING_USAGE)
         self.ended = asyncio.ensure_future(self.relay._ask(self.wire, b"POST / HTTP/1.1\r\n\r\n"))
 
     async def gets(self, *parts):
@@ -183,8 +186,7 @@ async def test_without_chunks_on_both_sides_every_part_is_read(head, frame, clie
 def test_a_lane_carries_nothing_but_text(other):
     client, pattern = Socket(), plain(TEXTS[0])
     assert pattern is not None
-    lane = Lane(client)
-    lane.learn(pattern)
+    lane = Lane(client, pattern, None)
     assert not lane.carries(other)
     assert lane.carries(framed(TEXTS[1]))
     assert (client.written, lane.events) == ([framed(TEXTS[1])], 1)

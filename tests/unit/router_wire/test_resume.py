@@ -70,10 +70,11 @@ async def two(*behaviours, **fields):
             yield r, lambda: [*a.received, *b.received]
 
 
-async def ask(cut, how="reset", model=MODEL, **fields):
+async def ask(cut, how="reset", model=MODEL, *, singly=False, **fields):
     """Ask where the first replica breaks off after `cut` bytes."""
     idle = 0.3 if how == "stall" else PATIENT["idle"]
-    async with two(engine(model, cut, how), engine(model), idle=idle) as (r, received):
+    breaks = engine(model, cut, how, singly=singly)
+    async with two(breaks, engine(model), idle=idle) as (r, received):
         reply = await r.chat(stream=True, temperature=0, **fields)
         return reply, received(), r.metrics.render().decode()
 
@@ -88,10 +89,11 @@ async def test_a_stream_cut_after_any_event_is_continued_without_a_trace(usage):
         assert len(received) <= 2
 
 
+@pytest.mark.parametrize("singly", [False, True], ids=["events at once", "event by event"])
 @pytest.mark.parametrize("how", BREAKS)
-async def test_however_a_stream_breaks_it_is_continued(how):
+async def test_however_a_stream_breaks_it_is_continued(how, singly):
     middle = whole_events(MODEL)[7]
-    reply, received, metrics = await ask(middle, how, **USAGE)
+    reply, received, metrics = await ask(middle, how, singly=singly, **USAGE)
     check(reply, usage=True)
     assert [r.path for r in received if "chat" not in r.path] == ["/v1/completions"]
     line = 'hinf_router_broken_streams_total{backend="local",outcome="continued"} 1.0'
@@ -100,7 +102,7 @@ async def test_however_a_stream_breaks_it_is_continued(how):
 
 async def test_a_stream_cut_in_the_middle_of_an_event_is_continued():
     for cut in range(whole_events(MODEL)[3], whole_events(MODEL)[5], 7):
-        reply, _, _ = await ask(cut)
+        reply, _, _ = await ask(cut, singly=True)
         check(reply, usage=False)
 
 
