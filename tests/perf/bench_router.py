@@ -85,7 +85,8 @@ def _write(kept: dict[str, Any]) -> None:
     figures = {name: kept["rows"][name]["figures"] for name in ROWS if name in kept["rows"]}
     kept["targets"] = report.judged(figures)
     (OUT / "router.json").write_text(json.dumps(kept, indent=2) + "\n")
-    (OUT / "router.md").write_text(report.markdown(figures, kept["about"]))
+    without = {name: report.causes(kept["rows"][name]["samples"]) for name in figures}
+    (OUT / "router.md").write_text(report.markdown(figures, kept["about"], without))
 
 
 def _about(arguments: Sequence[str] | None, rounds: int) -> dict[str, Any]:

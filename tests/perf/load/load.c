@@ -14,6 +14,7 @@
 
 #define COUNTER "0000000000000000"
 #define MOST_SAMPLES 8000000u
+#define SILENCE_NS 15000000000u /* after so long without a byte nobody will answer any more */
 
 typedef struct {
     char *data;
@@ -38,7 +39,8 @@ static int epoll, port, streams, once, active;
 static request *requests;
 static size_t request_count;
 static uint64_t next_request, until, wanted, pause_ns;
-static uint64_t answered, failed, refused, bytes, chunk_count;
+static uint64_t answered, failed, refused, bytes, chunk_count, heard;
+static int refusal; /* status of the first answer that was not 200 */
 static uint32_t *samples;
 static size_t sample_count;
 
@@ -127,7 +129,8 @@ static void complete(talk *t) {
     if (t->ok) answered++;
     else refused++;
     if (!streams) sample(now_ns() - t->began);
-    again(t, t->state != UNTIL_CLOSE);
+    /* After an answer to half a request the other half would stand before the next one. */
+    again(t, t->state != UNTIL_CLOSE && t->sent == t->asked->size);
 }
 
 /* Find the moments in a part of a body; one may be cut by the part's end. */
@@ -162,7 +165,10 @@ static int read_head(talk *t, const char **data, size_t *size) {
     if (!stop) return 0;
     size_t head = (size_t)(stop - t->in.data) + 4;
     t->ok = !strncmp(t->in.data + 9, "200", 3);
-    if (!t->ok && refused < 1) fprintf(stderr, "first refusal: %.*s\n", 300, t->in.data);
+    if (!t->ok && !refusal) {
+        refusal = atoi(t->in.data + 9);
+        fprintf(stderr, "first refusal: %.*s\n", 300, t->in.data);
+    }
     const char *length = header(t->in.data, head, "content-length:");
     const char *coding = header(t->in.data, head, "transfer-encoding:");
     t->state = coding ? SIZE : length ? LENGTH : UNTIL_CLOSE;
@@ -243,6 +249,14 @@ static void turn(int timeout_ms) {
     struct epoll_event events[EVENTS];
     int n = epoll_wait(epoll, events, EVENTS, timeout_ms);
     for (int i = 0; i < n; i++) serve(events[i].data.ptr, events[i].events);
+    uint64_t now = now_ns();
+    if (n || !heard) {
+        heard = now;
+    } else if (now - heard > SILENCE_NS && active) {
+        fprintf(stderr, "nothing came for 15 s; %d answers are given up\n", active);
+        failed += (uint64_t)active;
+        active = 0;
+    }
 }
 
 static int ascending(const void *a, const void *b) {
@@ -257,10 +271,10 @@ static double quantile(double q) {
 static void report(double seconds) {
     qsort(samples, sample_count, sizeof *samples, ascending);
     printf("{\"seconds\": %.4f, \"answered\": %llu, \"refused\": %llu, \"failed\": %llu, "
-           "\"bytes\": %llu, \"chunks\": %llu, \"samples\": %zu, \"p50_us\": %.1f, "
+           "\"refusal\": %d, \"bytes\": %llu, \"chunks\": %llu, \"samples\": %zu, \"p50_us\": %.1f, "
            "\"p90_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",
            seconds, (unsigned long long)answered, (unsigned long long)refused,
-           (unsigned long long)failed, (unsigned long long)bytes, (unsigned long long)chunk_count,
+           (unsigned long long)failed, refusal, (unsigned long long)bytes, (unsigned long long)chunk_count,
            sample_count, quantile(0.5), quantile(0.9), quantile(0.99), quantile(0.999), quantile(1));
     fflush(stdout);
 }

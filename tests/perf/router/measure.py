@@ -139,8 +139,17 @@ def start_load(mode: str, port: int, bodies: Path, *amounts: object) -> subproce
     )
 
 
+class UnansweredError(RuntimeError):
+    """A gateway answered nothing that it was asked, so that there is nothing to measure."""
+
+
 def finish_load(process: subprocess.Popen[str]) -> Sample:
-    """Return what the load generator found."""
+    """Return what the load generator found.
+
+    Raises:
+        UnansweredError: no request was answered with 200.
+        RuntimeError: the load generator failed.
+    """
     try:
         out, _ = process.communicate()
     except BaseException:
@@ -149,6 +158,9 @@ def finish_load(process: subprocess.Popen[str]) -> Sample:
     if process.returncode:
         raise RuntimeError("the load generator failed; what it said stands above")
     found: Sample = json.loads(out)
+    if not found["answered"]:
+        status = f", the first with {found['refusal']}" if found["refusal"] else ""
+        raise UnansweredError(f"{found['refused']} refused{status}, {found['failed']} not answered")
     return found
 
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from tests.perf.router.gateways import OURS
-from tests.perf.router.rows import DIRECT, ROWS, Samples
+from tests.perf.router.rows import CAUSE, DIRECT, ROWS, Samples
 
 VLLM, LITELLM = "vllm-router", "litellm"
 Medians = dict[str, dict[str, float]]
@@ -63,8 +63,15 @@ BOUNDS = (
 EXTRA_US = {"judged-1k": ("chat-1k", 150.0), "judged-64k": ("chat-64k", 300.0)}
 
 
+def causes(samples: Samples) -> dict[str, str]:
+    """Return why gateways have no figure in a row, by gateway."""
+    found = {name: [s[CAUSE] for s in rounds if CAUSE in s] for name, rounds in samples.items()}
+    return {name: texts[0] for name, texts in found.items() if texts}
+
+
 def figures(row: str, samples: Samples) -> Medians:
-    """Return a row's medians."""
+    """Return a row's medians; none of a gateway that did not answer."""
+    samples = {name: rounds for name, rounds in samples.items() if name not in causes(samples)}
     direct = [_flat(sample) for sample in samples.get(DIRECT, [])]
     found: Medians = {}
     for name, rounds in samples.items():
@@ -102,8 +109,16 @@ def judged(figures: Figures) -> list[dict[str, Any]]:
     return lines
 
 
-def markdown(figures: Figures, about: dict[str, Any]) -> str:
-    """Return the table that is published."""
+def markdown(
+    figures: Figures, about: dict[str, Any], without: dict[str, dict[str, str]] | None = None
+) -> str:
+    """Return the table that is published.
+
+    Args:
+        figures: what was measured.
+        about: when, where and by which command.
+        without: by row, which gateways have no figure, and why.
+    """
     measured = f"Measured {about['date']} on {about['machine']}"
     parts = [
         f"{measured}; {about['rounds']} interleaved rounds, medians: `{about['command']}`\n",
@@ -114,6 +129,8 @@ def markdown(figures: Figures, about: dict[str, Any]) -> str:
         parts.append(_table(["gateway", *(_COLUMNS[key] for key in keys)], [
             [gateway, *(_number(found.get(key)) for key in keys)] for gateway, found in row.items()
         ]))  # fmt: skip
+        for gateway, cause in (without or {}).get(name, {}).items():
+            parts.append(f"{gateway} has no figure: {cause}\n")
     lines = judged(figures)
     if lines:
         parts.append("**Targets**\n")

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.perf.router import bodies, measure
 from tests.perf.router.gateways import GATEWAYS, KEY, MODEL, OURS, PEERS, Setting
-from tests.perf.router.measure import Running, Sample
+from tests.perf.router.measure import Running, Sample, UnansweredError
 
 DIRECT = "direct"
 """The load straight to the upstream: what the gateway adds is counted from here."""
@@ -34,7 +34,10 @@ DETECTORS = {
 """A data policy that names every built-in class."""
 RSS_STEPS = 10
 
-Samples = dict[str, list[dict[str, Sample]]]
+CAUSE = "cause"
+"""Stands in a sample's place where a gateway answered nothing: why it has no figure."""
+
+Samples = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -158,16 +161,26 @@ def _streams(
     """Each connection asks for streams, one after the other, until the time is over."""
     seconds = max(plan.seconds, 2.0 * CHUNKS * INTERVAL_US / 1e6)
     port = gateway.port if gateway is not None else PORTS[0]
-    beside = None
-    if heavy is not None:
-        beside = measure.start_load("closed", port, heavy, 1, seconds, 250)
-    try:
+    with _beside(port, heavy, seconds):
         if gateway is None:
             return {"streams": measure.load("streams", port, asked, STREAMS, seconds)}
         return {"streams": measure.accounted(gateway, "streams", asked, STREAMS, seconds)}
+
+
+@contextlib.contextmanager
+def _beside(port: int, heavy: Path | None, seconds: float) -> Iterator[None]:
+    """Ask for large bodies meanwhile, one after the other."""
+    if heavy is None:
+        yield
+        return
+    load = measure.start_load("closed", port, heavy, 1, seconds, 250)
+    try:
+        yield
     finally:
-        if beside is not None:
-            measure.finish_load(beside)
+        try:
+            measure.finish_load(load)
+        except UnansweredError as error:
+            raise UnansweredError(f"bodies of {LARGE_BYTES // 1_000_000} MB: {error}") from None
 
 
 def _rounds(
@@ -179,9 +192,14 @@ def _rounds(
     for number in range(plan.rounds):
         for turn in (None, *gateways):
             name = turn.name if turn is not None else DIRECT
+            if any(CAUSE in sample for sample in samples[name]):
+                continue
             if turn is not None:
                 turn.go_on()
-            samples[name].append(one(turn))
+            try:
+                samples[name].append(one(turn))
+            except UnansweredError as error:
+                samples[name].append({CAUSE: str(error)})
             if turn is not None:
                 turn.pause()
             _say(f"round {number + 1} of {plan.rounds}: {name} {_short(samples[name][-1])}")
@@ -211,7 +229,9 @@ def _bodies(plan: Plan, size: int, *, model: str, stream: bool = False) -> Path:
     return path
 
 
-def _short(sample: dict[str, Sample]) -> str:
+def _short(sample: dict[str, Any]) -> str:
+    if CAUSE in sample:
+        return f"has no figure: {sample[CAUSE]}"
     parts = []
     for name, found in sample.items():
         parts.append(f"{name} p50 {found['p50_us']:.0f} p99 {found['p99_us']:.0f} us")
