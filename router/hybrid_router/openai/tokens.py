@@ -102,13 +102,7 @@ class Tokens:
 
     def feed(self, data: bytes) -> bytes:
         """Take a part of the body; return its complete events without ids."""
-        if self._rest:
-            data = self._rest + data
-            self._rest = b""
-        cut = self.cut(data)  # mostly it is one event
-        if cut:
-            return cut
-        events, self._rest = split(data)
+        events, self._rest = split(self._rest + data if self._rest else data)
         if len(self._rest) > MAX_EVENT_BYTES:
             self.failure = "an event is too long"
         passed: list[bytes] = []
