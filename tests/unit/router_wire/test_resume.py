@@ -73,10 +73,9 @@ async def two(*behaviours, **fields):
 async def ask(cut, how="reset", model=MODEL, *, singly=False, **fields):
     """Ask where the first replica breaks off after `cut` bytes."""
     idle = 0.3 if how == "stall" else PATIENT["idle"]
-    breaks = engine(model, cut, how, singly=singly)
-    async with two(breaks, engine(model), idle=idle) as (r, received):
+    async with two(engine(model, cut, how, singly=singly), engine(model), idle=idle) as (r, got):
         reply = await r.chat(stream=True, temperature=0, **fields)
-        return reply, received(), r.metrics.render().decode()
+        return reply, got(), r.metrics.render().decode()
 
 
 @pytest.mark.parametrize("usage", [False, True], ids=["usage hidden", "usage shown"])
