@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hybrid_operator.metrics import vllm
+from hybrid_operator.metrics import diverted, vllm
 
 BOUNDS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -28,6 +28,16 @@ ROUTER = "".join(
     for le in range(40)
 )
 """A router's histograms."""
+DIVERTED = "".join(
+    f'{diverted.REQUESTS}{{backend="local/model-{model}",reason="{reason}"}} 0.0\n'
+    + "".join(
+        f'{diverted.TOKENS}{{backend="local/model-{model}",reason="{reason}",kind="{kind}"}} 0.0\n'
+        for kind in ("prompt", "completion")
+    )
+    for model in ("a", "b")
+    for reason in ("local-unavailable", diverted.UNSERVED)
+)
+"""What went past two models: nothing."""
 
 
 def router(table_hash: str | None) -> bytes:
@@ -37,7 +47,7 @@ def router(table_hash: str | None) -> bytes:
         lines.append(f'hinf_router_backend_up{{backend="{backend}"}} 1\n')
         lines.append(f'hinf_router_backend_replicas{{backend="{backend}"}} 1\n')
         lines.append(f'hinf_router_secret_missing{{backend="{backend}"}} 0\n')
-    return ("".join(lines) + ROUTER).encode()
+    return ("".join(lines) + DIVERTED + ROUTER).encode()
 
 
 class EnginePage:

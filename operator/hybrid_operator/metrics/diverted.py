@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
-from prometheus_client.parser import text_string_to_metric_families
+from hybrid_operator.metrics.samples import lines, samples
 
 REQUESTS = "hinf_router_diverted_requests_total"
 TOKENS = "hinf_router_diverted_tokens_total"
@@ -13,8 +13,7 @@ WAITING = "hinf_router_requests_waiting"
 UNSERVED = "unserved"
 """The reason of requests that nobody answered."""
 
-
-_READ = ("hinf_router_diverted_", WAITING)
+_LINES = lines((REQUESTS, TOKENS, WAITING))
 
 
 class Flow(NamedTuple):
@@ -42,24 +41,20 @@ def parse(text: str) -> dict[str, Past]:
     """Return what a router's metrics say, by backend.
 
     Raises:
-        ValueError: not Prometheus text.
+        ValueError: what is read is not Prometheus text, or counts nothing.
+        KeyError: a label is missing.
     """
-    kept = "".join(f"{x}\n" for x in text.split("\n") if x.startswith(_READ))
     waiting: dict[str, float] = defaultdict(float)
     sums: dict[tuple[str, bool], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for family in text_string_to_metric_families(kept):
-        for sample in family.samples:
-            labels, value = sample.labels, sample.value
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{sample.name} is {value}")
-            if sample.name == WAITING:
-                waiting[labels["backend"]] += value
-                continue
-            into = sums[labels["backend"], labels["reason"] == UNSERVED]
-            if sample.name == REQUESTS:
-                into[0] += value
-            elif sample.name == TOKENS:
-                into[1 if labels["kind"] == "prompt" else 2] += value
+    for name, labels, value in samples(_LINES, text):
+        if name == WAITING:
+            waiting[labels["backend"]] += value
+            continue
+        into = sums[labels["backend"], labels["reason"] == UNSERVED]
+        if name == REQUESTS:
+            into[0] += value
+        else:
+            into[1 if labels["kind"] == "prompt" else 2] += value
     return {
         name: Past(Flow(*sums[name, False]), Flow(*sums[name, True]), waiting[name])
         for name in {*(backend for backend, _ in list(sums)), *list(waiting)}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from hybrid_operator.core.state import BackendReport, Outcomes, RouterReport
+from hybrid_operator.metrics.samples import lines, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from prometheus_client.samples import Sample
+    from hybrid_operator.metrics.samples import Sample
 
 TABLE = "hinf_router_table_info"
 UP = "hinf_router_backend_up"
@@ -23,7 +22,7 @@ REQUESTS = "hinf_router_requests_total"
 CALIBRATION = "hinf_router_calibration_info"
 OUTCOMES = "hinf_router_outcomes_total"
 
-_READ = (TABLE, UP, REPLICAS, SECRET_MISSING, LAST_STATUS, REQUESTS, CALIBRATION, OUTCOMES)
+_LINES = lines((TABLE, UP, REPLICAS, SECRET_MISSING, LAST_STATUS, REQUESTS, CALIBRATION, OUTCOMES))
 
 
 class ReportError(ValueError):
@@ -56,7 +55,7 @@ def parse(pod: str, text: str) -> RouterReport:
     """
     try:
         reading = _Reading()
-        for sample in _samples(text):
+        for sample in samples(_LINES, text):
             _take(reading, sample)
         report = _report(pod, reading)
     except (ValueError, KeyError, OverflowError) as error:
@@ -94,13 +93,6 @@ def _report(pod: str, reading: _Reading) -> RouterReport | None:
             for state in sorted({state for state, _ in reading.outcomes})
         },
     )
-
-
-def _samples(text: str) -> Iterator[Sample]:
-    # The histograms are most of the text and none of our business; the parser is slow.
-    kept = "".join(f"{line}\n" for line in text.split("\n") if line.startswith(_READ))
-    for family in text_string_to_metric_families(kept):
-        yield from family.samples
 
 
 def _take(reading: _Reading, sample: Sample) -> None:

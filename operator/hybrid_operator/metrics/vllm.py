@@ -8,12 +8,12 @@ Names changed over releases (0.6 to 0.33): `gpu_cache_usage_perc` became `kv_cac
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hybrid_operator.metrics.histogram import EMPTY, Histogram, growth, histogram
+from hybrid_operator.metrics.samples import lines, number, sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,14 +38,8 @@ _READ = frozenset(
     {PROMPT, BY_SOURCE, *CACHED, GENERATED, RUNNING, WAITING, WAITING_BY_REASON, *KV_USAGE}
     | {PREEMPTIONS, TTFT, *ITL}
 )
-_SAMPLE = re.compile(
-    rf"\n({'|'.join(sorted(_READ))})(?![^{{\s])"
-    r'(?:(?<=_bucket)\{(?:.*,)?le="([^"\n]+)"[^}\n]*\} (\S+)(?=\n|$)|(.*))'
-)
-"""A line that is read: its name, then bound and value of a bucket as vLLM writes it, which most of
-them are, or the rest as it stands. A tenth of a page is read; this finds it without splitting."""
-_REST = re.compile(r"(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_LINES = lines(_READ, r'(?:(?<=_bucket)\{(?:.*,)?le="([^"\n]+)"[^}\n]*\} (\S+)(?=\n|$)|(.*))')
+"""Name, then bound and value of a bucket as vLLM writes it, as most are, or the rest as it is."""
 MAX_LINES = 100_000
 
 
@@ -90,18 +84,29 @@ def parse(pod: str, text: str) -> EngineReading:
     Raises:
         EngineError: a count of tokens is missing, or a value is negative or no number.
     """
+    try:
+        return _reading(_sums(text))
+    except ValueError as error:
+        raise EngineError(f"engine {pod}: {error}") from None
+
+
+def _sums(text: str) -> _Sums:
     if text.count("\n") >= MAX_LINES:
-        raise EngineError(f"engine {pod}: its metrics have more than {MAX_LINES} lines")
+        raise ValueError(f"its metrics have more than {MAX_LINES} lines")
     sums = _Sums()
-    for name, bound, value, rest in _SAMPLE.findall(f"\n{text}"):
+    for name, bound, value, rest in _LINES.findall(f"\n{text}"):
         if bound:
-            sums.buckets[name][_bound(pod, name, bound)] += _number(pod, name, value)
+            sums.buckets[name][_bound(name, bound)] += number(name, value)
         else:
-            _take(pod, sums, name, rest)
+            _take(sums, name, rest)
+    return sums
+
+
+def _reading(sums: _Sums) -> EngineReading:
     values = sums.values
     for name in (PROMPT, GENERATED):
         if name not in values:
-            raise EngineError(f"engine {pod}: {name} is missing from its metrics")
+            raise ValueError(f"{name} is missing from its metrics")
     computed = sums.computed
     if computed is None:
         computed = max(values[PROMPT] - _first(values, CACHED), 0.0)
@@ -117,11 +122,8 @@ def parse(pod: str, text: str) -> EngineReading:
     )
 
 
-def _take(pod: str, sums: _Sums, name: str, rest: str) -> None:
-    found = _REST.fullmatch(rest)
-    if found is None:
-        raise EngineError(f"engine {pod}: {f'{name}{rest}'[:60]!r} is not a sample")
-    labels, value = dict(_LABEL.findall(found[1] or "")), _number(pod, name, found[2])
+def _take(sums: _Sums, name: str, rest: str) -> None:
+    _, labels, value = sample(name, rest)
     if name == BY_SOURCE:
         mine = value if labels.get("source") == "local_compute" else 0.0
         sums.computed = (sums.computed or 0.0) + mine
@@ -129,31 +131,21 @@ def _take(pod: str, sums: _Sums, name: str, rest: str) -> None:
         mine = value if labels.get("reason") == "capacity" else 0.0
         sums.capacity = (sums.capacity or 0.0) + mine
     elif name in _BUCKETS:
-        sums.buckets[name][_bound(pod, name, labels.get("le", ""))] += value
+        sums.buckets[name][_bound(name, labels.get("le", ""))] += value
     elif name in KV_USAGE:
         sums.values[name] = max(sums.values[name], value)
     else:
         sums.values[name] += value
 
 
-def _bound(pod: str, name: str, text: str) -> float:
+def _bound(name: str, text: str) -> float:
     try:
         bound = float(text)
     except ValueError:
         bound = math.nan
     if math.isnan(bound):
-        raise EngineError(f"engine {pod}: {name} has a bucket up to {text[:20]!r}")
+        raise ValueError(f"{name} has a bucket up to {text[:20]!r}")
     return bound
-
-
-def _number(pod: str, name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise EngineError(f"engine {pod}: {name} is {text[:20]}")
-    return value
 
 
 def _first(values: Mapping[str, float], names: tuple[str, ...]) -> float:

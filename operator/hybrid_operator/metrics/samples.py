@@ -1,0 +1,73 @@
+"""Samples of some metrics in Prometheus text, as routers and engines write it: pure.
+
+Most of a page is histograms that nobody reads, so that one expression finds the lines that somebody
+does. The parser of prometheus-client takes 30 us for each of those: for what 2,000 routers tell of
+what went past their models, nearly a second of every look. This takes a sixth.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_REST = re.compile(r"(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+class Sample(NamedTuple):
+    """One line of a page."""
+
+    name: str
+    labels: dict[str, str]
+    """As they are written: what is read here has nothing to escape."""
+    value: float
+
+
+def lines(names: Iterable[str], rest: str = "(.*)") -> re.Pattern[str]:
+    """Return what finds all samples of some metrics, each after a line break.
+
+    Args:
+        names: Of the metrics.
+        rest: An expression for what follows a name, to the end of its line.
+    """
+    return re.compile(rf"\n({'|'.join(sorted(names))})(?![^{{\s]){rest}")
+
+
+def samples(found: re.Pattern[str], text: str) -> Iterator[Sample]:
+    """Return what `lines` finds in a page.
+
+    Raises:
+        ValueError: see `sample`.
+    """
+    return (sample(name, rest) for name, rest in found.findall(f"\n{text}"))
+
+
+def sample(name: str, rest: str) -> Sample:
+    """Return what a line says that begins with a name.
+
+    Raises:
+        ValueError: it is not a sample, or see `number`.
+    """
+    found = _REST.fullmatch(rest)
+    if found is None:
+        raise ValueError(f"{f'{name}{rest}'[:60]!r} is not a sample")
+    return Sample(name, dict(_LABEL.findall(found[1] or "")), number(name, found[2]))
+
+
+def number(name: str, text: str) -> float:
+    """Return a value; all that are read count something.
+
+    Raises:
+        ValueError: it is no number, negative or infinite.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {text[:20]}")
+    return value

@@ -1,0 +1,40 @@
+"""Which lines of a page are read, and as what."""
+
+from __future__ import annotations
+
+import pytest
+
+from hybrid_operator.metrics.samples import Sample, lines, samples
+
+READ = lines(("a_total", "b"))
+PAGE = [
+    pytest.param('a_total{x="1",y="2"} 3.0', [("a_total", {"x": "1", "y": "2"}, 3.0)], id="labels"),
+    pytest.param("b 1e3", [("b", {}, 1000.0)], id="a number alone"),
+    pytest.param("b 4 1700000000000", [("b", {}, 4.0)], id="with the time"),
+    pytest.param("b 4\n", [("b", {}, 4.0)], id="the last line"),
+    pytest.param('b{x="}, {"} 4', [("b", {"x": "}, {"}, 4.0)], id="brackets in a label"),
+    pytest.param("# TYPE b gauge\n# b 1\nb 4", [("b", {}, 4.0)], id="comments are not"),
+    pytest.param("b_total 1\nba 1\n b 1\na_total_created 1", [], id="nor is what sounds like it"),
+    pytest.param("", [], id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("page", "found"), PAGE)
+def test_a_line_that_is_asked_for_is_read(page, found):
+    assert list(samples(READ, page)) == [Sample(*each) for each in found]
+
+
+BAD = [
+    pytest.param("b", "'b' is not a sample", id="no value"),
+    pytest.param('b{x="1" 4', "is not a sample", id="a label that does not end"),
+    pytest.param("b NaN", "b is NaN", id="no number"),
+    pytest.param("b four", "b is four", id="a word"),
+    pytest.param("b -1", "b is -1", id="below zero"),
+    pytest.param("b +Inf", "b is [+]Inf", id="without end"),
+]
+
+
+@pytest.mark.parametrize(("page", "message"), BAD)
+def test_a_line_that_counts_nothing_is_refused(page, message):
+    with pytest.raises(ValueError, match=message):
+        list(samples(READ, page))
