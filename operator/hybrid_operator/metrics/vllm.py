@@ -38,7 +38,7 @@ _READ = frozenset(
     {PROMPT, BY_SOURCE, *CACHED, GENERATED, RUNNING, WAITING, WAITING_BY_REASON, *KV_USAGE}
     | {PREEMPTIONS, TTFT, *ITL}
 )
-_LINES = lines(_READ, r'(?:(?<=_bucket)\{(?:.*,)?le="([^"\n]+)"[^}\n]*\} (\S+)(?=\n|$)|(.*))')
+_LINES = lines(_READ, r'(?:(?<=_bucket)\{(?:.*,)?le="([^"\n]+)"\} (\S+)(?=\n|$)|(.*))')
 """Name, then bound and value of a bucket as vLLM writes it, as most are, or the rest as it is."""
 MAX_LINES = 100_000
 

@@ -87,6 +87,8 @@ BAD = [
     pytest.param(LEAST + f'{TTFT}{{le="NaN"}} 1\n', "up to 'NaN'", id="a bound that is no number"),
     pytest.param(LEAST + f"{TTFT} 1\n", "bucket up to ''", id="a bucket without a bound"),
     pytest.param(LEAST + f'{TTFT}{{le="1"}} -1\n', "bucket is -1", id="a bucket below zero"),
+    pytest.param(LEAST + f"{TTFT}{{{'a' * 2**20}}} 1\n", "up to ''", id="a label without end"),
+    pytest.param(LEAST + TTFT + "{" + ',le="1' * 2**18, "is not a sample", id="bounds without end"),
     pytest.param(LEAST + "x\n" * 100_001, "more than 100000 lines", id="a page without end"),
 ]
 
