@@ -32,6 +32,7 @@ from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import Key
 from hybrid_operator.kube.writer import DELETION_COST, NotLeading
 from hybrid_operator.metrics.diverted import NOTHING
+from hybrid_operator.metrics.gather import Round
 from hybrid_operator.metrics.load import Price, Seen, load
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from hybrid_operator.core.state import Object, Owner, Settings
     from hybrid_operator.kube.events import Recorder
     from hybrid_operator.kube.writer import Writer
-    from hybrid_operator.metrics.gather import Engine, Gatherer, Round
+    from hybrid_operator.metrics.gather import Engine, Gatherer
     from hybrid_operator.metrics.scaling import ScalingMetrics
 
 T = TypeVar("T")
@@ -56,6 +57,8 @@ TICK_SECONDS = 3.0
 """Between two looks, or as long as one takes: the loop uses at most half of its time."""
 TURN_SECONDS = 0.005
 """After which others go first."""
+ASKED = 64
+"""Resources whose pods are asked at once."""
 WRITES = 8
 """Models whose replicas are set at once."""
 
@@ -171,22 +174,29 @@ class Autoscaler:
             del self._parsed[key]
         for key in self._scaled.keys() - set(keys):
             self._hands.metrics.forget(key.namespace, key.name, list(self._scaled.pop(key)))
-        rounds = await asyncio.gather(*(self._ask(key) for key in keys))
-        uids = {
-            pod["metadata"]["uid"]
-            for key in keys
-            for pod in self._world.children.pods(family_of(key))
-        }
-        self._world.gatherer.keep(uids)
-        said = zip(keys, rounds, strict=True)
-        wanted = [each async for key, told in _in_turns(said) for each in self._decide(key, told)]
+        said = await self._ask(keys)
+        wanted = [
+            each async for key, told in _in_turns(said.items()) for each in self._decide(key, told)
+        ]
         granted = await self._share(wanted)
         settled = [self._settle(each, granted[each.key]) async for each in _in_turns(wanted)]
         due = [each for each in settled if self._differs(each)]
         await asyncio.gather(*map(self._carry_out, due))
 
-    async def _ask(self, key: Key) -> Round:
-        return await self._world.gatherer.ask(self._world.children.pods(family_of(key)))
+    async def _ask(self, keys: Sequence[Key]) -> dict[Key, Round]:
+        left, uids, said = iter(keys), set[str](), dict.fromkeys(keys, Round())
+
+        async def ask() -> None:
+            for key in left:
+                pods = self._world.children.pods(family_of(key))
+                uids.update(pod["metadata"]["uid"] for pod in pods)
+                said[key] = await self._world.gatherer.ask(pods)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(ASKED):
+                group.create_task(ask())
+        self._world.gatherer.keep(uids)
+        return said
 
     def _models(self, key: Key) -> list[_Model]:
         """Return the models that the operator decides on, or has decided on before."""
