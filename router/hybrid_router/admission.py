@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.limits import WINDOW_SECONDS, Exceeded, Meter, Reservation, share
 from hybrid_router.openai.errors import ApiError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hybrid_router.openai.request import Call
     from hybrid_router.table import KeyLimits, Keys
 
-_WORDS = {
+_WORDS: Final = {
     "requests": "requests per minute",
     "tokens": "tokens per minute",
     "concurrency": "requests at once",

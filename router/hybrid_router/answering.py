@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.decision import Reason, after_failure
 from hybrid_router.datapolicy.gate import UNCONDITIONAL
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.tracing import Spans
     from hybrid_router.upstream.job import Job
 
-_FOR_THE_API = (Reason.NOT_CONFIDENT, Reason.CLASSIFIER_ERROR)
+_FOR_THE_API: Final = (Reason.NOT_CONFIDENT, Reason.CLASSIFIER_ERROR)
 
 
 class Answering:

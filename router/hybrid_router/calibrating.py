@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from hybrid_router.table import Calibration, RouteTable
     from hybrid_router.telemetry.metrics import Metrics
 
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
-UNCALIBRATED = "-uncalibrated"
+UNCALIBRATED: Final = "-uncalibrated"
 """Ends the name of a classifier whose confidences nothing was fitted to."""
 
 

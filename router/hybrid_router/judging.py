@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.judged import DraftOutcome as Outcome
     from hybrid_router.telemetry.metrics import Metrics
 
-PREFERRED = Verdict(None, None, "none")
+PREFERRED: Final = Verdict(None, None, "none")
 """Where a rule names the side, nobody is asked."""
 
 

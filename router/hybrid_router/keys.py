@@ -13,7 +13,7 @@ import hmac
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.discovery.files import Signature, signature
 from hybrid_router.discovery.secrets import clean
@@ -21,11 +21,11 @@ from hybrid_router.discovery.secrets import clean
 if TYPE_CHECKING:
     from hybrid_router.table import Keys
 
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
-_PREFIX = 16
+_PREFIX: Final = 16
 """Bytes of a hash by which it is found."""
-_FORMER = 3
+_FORMER: Final = 3
 """Seals of former sets of keys that are still recognised."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.tracing import Tracer
     from hybrid_router.upstream.client import UpstreamClient
 
-PARSE_OFF_LOOP_BYTES = 256 * 1024
+PARSE_OFF_LOOP_BYTES: Final = 256 * 1024
 """Larger bodies are read in a thread. It still shares the interpreter; a process would not."""
-TICK_SECONDS = 0.02
-CLIENT_LEFT = 499  # nginx's status for it; in metrics and log only
+TICK_SECONDS: Final = 0.02
+CLIENT_LEFT: Final = 499  # nginx's status for it; in metrics and log only
 
-_ESTIMATED = b"content-type: application/json\r\nx-hybrid-estimated: true\r\n"
+_ESTIMATED: Final = b"content-type: application/json\r\nx-hybrid-estimated: true\r\n"
 
 
 class Pipeline:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Timed(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.translate.surfaces import not_said
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hybrid_router.discovery.registry import Registry
     from hybrid_router.upstream.job import Job
 
-_NO_RETRY = (b"x-should-retry", b"false")
-_STATUS = {Cause.TIMEOUT: 504, Cause.OVERLOADED: 503}
+_NO_RETRY: Final = (b"x-should-retry", b"false")
+_STATUS: Final = {Cause.TIMEOUT: 504, Cause.OVERLOADED: 503}
 
 
 def unanswered(job: Job, registry: Registry) -> ApiError:

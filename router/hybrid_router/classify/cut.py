@@ -9,7 +9,7 @@ with the curve's.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from hybrid_router.classify.parameters import Point
     from hybrid_router.table import Policy
 
-BINS = 200
-BEGINNING = 200.0
+BINS: Final = 200
+BEGINNING: Final = 200.0
 """Requests that the curve counts for."""
-MEMORY = 5_000.0
+MEMORY: Final = 5_000.0
 """When so many are counted, all are halved: what people ask changes."""
 
 

@@ -8,7 +8,7 @@ hash: a system prompt and the earlier turns of a conversation are read once.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from hybrid_router.classify.model import Model
 from hybrid_router.classify.parameters import shipped
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from hybrid_router.classify.model import Judgement, Reading
     from hybrid_router.classify.prompt import Prompt
 
-NAME = "embedded"
-REMEMBERED = 4_096
+NAME: Final = "embedded"
+REMEMBERED: Final = 4_096
 """Readings kept: hashes and numbers, no texts; about 2 MiB."""
-FOLLOWS_UP = 60
+FOLLOWS_UP: Final = 60
 """Characters below which a turn is taken as a continuation of the one before."""
 
 _T = TypeVar("_T")

@@ -12,28 +12,30 @@ letter is `a` or `A` and every digit `0`: " A" less ". A" are names, "0.0" decim
 from __future__ import annotations
 
 import math
+from typing import Final
 
-HEAD, TAIL = 450, 200
+HEAD: Final = 450
+TAIL: Final = 200
 """Characters of a turn that are read; options are looked for in all of what is given."""
 
-_MARKS = ("?", "$", "(", '"', ":", ",")
-_MARK_NAMES = ("question", "dollar", "bracket", "quote", "colon", "comma")
-_ASKS = {
+_MARKS: Final = ("?", "$", "(", '"', ":", ",")
+_MARK_NAMES: Final = ("question", "dollar", "bracket", "quote", "colon", "comma")
+_ASKS: Final = {
     word: index
     for index, word in enumerate(
         b"what which who whom when where why how is are does do if find calculate the a an in "
         b"suppose let for according this statement one".split()
     )
 }
-_QUESTION_WORDS = 8
-_PHRASES = (
+_QUESTION_WORDS: Final = 8
+_PHRASES: Final = (
     "__", "except", "of the following", "statement 1", "how many",
     "refers to the", "the passage", "ology", "ism", "ing ",
 )  # fmt: skip
-_OPTION_LETTERS = "BCDEF"
-_TAIL_LINE = 300
+_OPTION_LETTERS: Final = "BCDEF"
+_TAIL_LINE: Final = 300
 
-_SYMBOLS = b"+*/=<>^|\\{}[]_~%$#&"
+_SYMBOLS: Final = b"+*/=<>^|\\{}[]_~%$#&"
 
 
 def _shape_of(byte: int) -> int:
@@ -49,21 +51,21 @@ def _shape_of(byte: int) -> int:
     return ord({"\n": " ", "\t": " ", "?": ".", "!": ".", "-": "-", " ": " "}.get(char, char))
 
 
-_SHAPE = bytes(map(_shape_of, range(256)))
-_SHAPES = {
+_SHAPE: Final = bytes(map(_shape_of, range(256)))
+_SHAPES: Final = {
     "letters-upper": b"A", "digits": b"0", "symbols": b"=", "capitals": b" A",
     "after-stop": b". A", "acronyms": b"AA", "numbers": b" 0", "decimals": b"0.0",
     "years": b" 0000", "hyphens": b"a-a", "sentences": b". ", "variables": b" a ",
 }  # fmt: skip
-_CAPITALS, _AFTER_STOP, _SENTENCES = map(
-    list(_SHAPES).index, ("capitals", "after-stop", "sentences")
-)
-_SPACES = bytes(
+_CAPITALS: Final = [*_SHAPES].index("capitals")
+_AFTER_STOP: Final = [*_SHAPES].index("after-stop")
+_SENTENCES: Final = [*_SHAPES].index("sentences")
+_SPACES: Final = bytes(
     i if chr(i).isalpha() or i >= 0x80 or i == ord("'") else ord(" ")  # noqa: PLR2004
     for i in range(256)
 )
 
-NAMES: tuple[str, ...] = (
+NAMES: Final[tuple[str, ...]] = (
     "length", "non-ascii", *_SHAPES, *_MARK_NAMES, *map(str.strip, _PHRASES),
     "options", "options-mean", "options-longest", "options-shortest", "options-spread",
     "options-digits", "options-capital", "options-starts", "question-length",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 
     from hybrid_router.classify.parameters import Parameters
 
-INTENTS = (
+INTENTS: Final = (
     "text-to-sql", "json-extraction", "intent-routing", "code-writing", "debugging", "maths",
     "reasoning", "summarising", "translation", "creative-writing", "factual-question", "chat",
 )  # fmt: skip
-UNKNOWN = "unknown"
+UNKNOWN: Final = "unknown"
 """Where no intent is likely enough."""
-OPEN = "/open"
+OPEN: Final = "/open"
 """Ends the name of a scaling for questions without options to choose from."""
-LIKELY = 0.3
+LIKELY: Final = 0.3
 """Probability from which an intent counts."""
-OWN_WEIGHT, CONTEXT_WEIGHT = 5, 3
+OWN_WEIGHT: Final = 5
+CONTEXT_WEIGHT: Final = 3
 """What the words of a turn count, against those of the system prompt or of the turn before."""
-_SCALE, _HALF = words.UNIT * OWN_WEIGHT, 1 << (words.LANE - 1)
+_SCALE: Final = words.UNIT * OWN_WEIGHT
+_HALF: Final = 1 << (words.LANE - 1)
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -132,22 +134,22 @@ class Model:
         return INTENTS[total.index(best)]
 
 
-ASKED_WORDS = 300
+ASKED_WORDS: Final = 300
 """An answer of that many words or more is a long one."""
-LONG_ANSWER = 1.5
+LONG_ANSWER: Final = 1.5
 """Log-odds that a long answer costs. Judgement: no public labels hold long answers."""
-EXACTING = frozenset(
-    (
-        "nuance", "nuances", "preserving", "wordplay", "idiom", "idioms", "rhyme", "legal",
-        "prove", "derive", "tradeoff", "tradeoffs", "justify",
-    )
+EXACTING: Final = (
+    b" nuance ", b" nuances ", b" preserving ", b" wordplay ", b" idiom ", b" idioms ",
+    b" rhyme ", b" legal ", b" prove ", b" derive ", b" tradeoff ", b" tradeoffs ", b" justify ",
 )  # fmt: skip
-EXACTING_PHRASES = (
+EXACTING_PHRASES: Final = (
     "step by step", "in detail", "trade-off", "from scratch", "edge cases", "compare and contrast",
 )  # fmt: skip
-EXACTING_EACH, EXACTING_MOST = 0.4, 3
+EXACTING_EACH: Final = 0.4
+EXACTING_MOST: Final = 3
 """Log-odds that each demand for care costs, and how many count. Judgement likewise."""
-_UNITS = frozenset(("word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w"))
+_UNITS: Final = ("word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w")
+_UNITS_AS_WORDS: Final = [(unit, f" {unit} ".encode()) for unit in _UNITS]
 
 
 def demands(said: words.Said) -> float:
@@ -156,12 +158,15 @@ def demands(said: words.Said) -> float:
     Nothing in a prompt adds log-odds here, so a prompt cannot talk itself easy.
     """
     cost = 0.0
-    for unit in said.words & _UNITS:
+    for unit, word in _UNITS_AS_WORDS:
+        if said.spaced.find(word) < 0:
+            continue
         at = said.low.find(unit)
         number = "".join([c for c in said.low[max(0, at - 7) : at] if c in "0123456789"])
         if number and int(number) >= ASKED_WORDS:
             cost = LONG_ANSWER
-    exacting = len(said.words & EXACTING) + sum([p in said.low for p in EXACTING_PHRASES])
+    exacting = sum([said.spaced.find(word) >= 0 for word in EXACTING])
+    exacting += sum([p in said.low for p in EXACTING_PHRASES])
     return cost + EXACTING_EACH * min(exacting, EXACTING_MOST)
 
 

@@ -6,24 +6,26 @@ bounded, so that judging a request of 64 KB costs what one of 4 KB does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-TURN_HEAD, TURN_TAIL = 3_000, 1_000
+TURN_HEAD: Final = 3_000
+TURN_TAIL: Final = 1_000
 """Characters kept of the last user turn: people put the task first, or after a pasted text."""
-CONTEXT_HEAD, CONTEXT_TAIL = 800, 400
+CONTEXT_HEAD: Final = 800
+CONTEXT_TAIL: Final = 400
 """Characters kept of the system prompt and earlier user turns together, likewise."""
-TURNS = 8
+TURNS: Final = 8
 """Earlier user turns that count: the first one, and the last ones."""
-CUT = "\n[...]\n"
+CUT: Final = "\n[...]\n"
 """Stands where something was left out."""
 
-_INSTRUCTIONS = ("system", "developer")
-_TEXT_PARTS = ("text", "input_text")
+_INSTRUCTIONS: Final = ("system", "developer")
+_TEXT_PARTS: Final = ("text", "input_text")
 
 
 class Prompt(msgspec.Struct, frozen=True):

@@ -16,16 +16,16 @@ loads", 2018): a replica above its bound is passed over.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-LOAD_FACTOR = 1.25
+LOAD_FACTOR: Final = 1.25
 """So many times the mean of outstanding tokens a replica may have for affinity to choose it."""
 
-_MASK = 0xFFFFFFFF
-_ODD = 0x45D9F3B
+_MASK: Final = 0xFFFFFFFF
+_ODD: Final = 0x45D9F3B
 """So small that no product leaves the machine's word."""
 
 

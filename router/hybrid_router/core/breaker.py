@@ -11,8 +11,9 @@ in seconds of any monotonic clock.
 from __future__ import annotations
 
 import enum
+from typing import Final
 
-MAX_RETRY_AFTER = 60.0
+MAX_RETRY_AFTER: Final = 60.0
 """Seconds. A longer `Retry-After` is probed after this time: quotas are raised, clocks differ."""
 
 

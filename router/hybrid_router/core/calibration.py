@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.decision import Earlier, Verdict
 from hybrid_router.table import EVERY
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from hybrid_router.table import Map
 
-UNKNOWN = "unknown"
+UNKNOWN: Final = "unknown"
 """The intent of what has none, as of prompts that `slm` judged."""
-LEAST = 1e-6
+LEAST: Final = 1e-6
 """Confidences are kept this far from 0 and 1, where log-odds have no end."""
 
 

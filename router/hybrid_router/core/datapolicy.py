@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Action(enum.StrEnum):
     REFUSE = "refuse"
 
 
-_STRICTNESS = (Action.REDACT, Action.KEEP_LOCAL, Action.REFUSE)
+_STRICTNESS: Final = (Action.REDACT, Action.KEEP_LOCAL, Action.REFUSE)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -70,9 +70,9 @@ class Ruling(msgspec.Struct, frozen=True):
         return tuple(name for name, each in self.classes if each is action)
 
 
-NOTHING = Ruling()
+NOTHING: Final = Ruling()
 """Nothing was found."""
-BROKEN = Ruling(classes=((UNSCANNED, Action.KEEP_LOCAL),), broken=True)
+BROKEN: Final = Ruling(classes=((UNSCANNED, Action.KEEP_LOCAL),), broken=True)
 """The scan failed."""
 
 

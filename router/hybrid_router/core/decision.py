@@ -8,7 +8,7 @@ only: it never brings back what the policy removed.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hybrid_router.table import Backend, Model, Policy, RouteTable
 
 
-DOUBT = 2.0
+DOUBT: Final = 2.0
 """An estimate of tokens may be that many times too high: long words, white space, figures."""
 
 
@@ -49,7 +49,7 @@ class Reason(enum.StrEnum):
     REFUSED = "refused"
 
 
-REASONS: Mapping[Reason, str] = {
+REASONS: Final[Mapping[Reason, str]] = {
     Reason.EXPLICIT: "the client named one model, and that model answers",
     Reason.ORDERED: "the name stands for a list of models that is taken in its order",
     Reason.DRAFT: "the local model drafts an answer; how sure it is decides who answers",
@@ -121,7 +121,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """The confidence before outcomes corrected it; None where none did."""
 
 
-NOT_JUDGED = Verdict(confidence=None, intent=None, classifier="none")
+NOT_JUDGED: Final = Verdict(confidence=None, intent=None, classifier="none")
 """For a classified alias with one side only, where no judgement could matter: see `worth_judging`.
 
 Where both sides are there and nobody judges (classifier `none`), the verdict is None instead: the
@@ -251,7 +251,7 @@ def after_failure(failed: Backend) -> Reason:
     return Reason.LOCAL_FAILED if failed.trust == "internal" else Reason.EXTERNAL_FAILED
 
 
-_SHADOWED = frozenset(
+_SHADOWED: Final = frozenset(
     (
         Reason.CONFIDENT, Reason.NOT_CONFIDENT, Reason.CLASSIFIER_ERROR, Reason.INTENT, Reason.RULE,
         Reason.CONVERSATION,

@@ -11,12 +11,12 @@ Small mutable state without a clock: `now` is in seconds of any monotonic clock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from hybrid_router.table import KeyLimits, RateLimits
 
-WINDOW_SECONDS = 60
+WINDOW_SECONDS: Final = 60
 
 
 class Window:

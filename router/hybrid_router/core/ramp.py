@@ -10,15 +10,15 @@ at once: no burst meets an engine that has compiled nothing yet, and one client 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-SECONDS = 30.0
-DOUBLING_SECONDS = 5.0
+SECONDS: Final = 30.0
+DOUBLING_SECONDS: Final = 5.0
 """In which twice as many may be under way at a pool that woke up: 1 at first, 64 in the end."""
-LEAST = 0.1
+LEAST: Final = 0.1
 """Part of the requests that a replica is a candidate for from the start."""
 
 

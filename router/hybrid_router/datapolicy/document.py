@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-MEDIA_TYPES = frozenset(
+MEDIA_TYPES: Final = frozenset(
     {
         "audio", "audio_url", "computer_screenshot", "container_upload", "document", "file",
         "image", "image_url", "input_audio", "input_file", "input_image", "item_reference",
@@ -27,7 +27,7 @@ MEDIA_TYPES = frozenset(
     }
 )  # fmt: skip
 """`type` of content parts that are no text, in OpenAI's and Anthropic's APIs."""
-OPAQUE = frozenset(
+OPAQUE: Final = frozenset(
     {
         "conversation", "encrypted_content", "file_data", "file_id", "file_ids", "image_url",
         "input_audio", "kv_transfer_params", "previous_response_id", "prompt_embeds",
@@ -35,11 +35,11 @@ OPAQUE = frozenset(
     }
 )  # fmt: skip
 """Fields that stand for something which is not in the request, or is no text."""
-_DATA = frozenset({"data", "file_data", "image_url", "url", "encrypted_content"})
+_DATA: Final = frozenset({"data", "file_data", "image_url", "url", "encrypted_content"})
 """Fields of media that hold the media itself: not worth a scan as text."""
-LONG_NUMBER = 10_000_000
+LONG_NUMBER: Final = 10_000_000
 """Whole numbers from here on may be a card or a phone, and are scanned."""
-TEXT_FIELDS = ("text", "content", "input_text")
+TEXT_FIELDS: Final = ("text", "content", "input_text")
 
 
 class RepeatedNameError(ValueError):
@@ -103,9 +103,9 @@ def _said(value: Any) -> Document:  # noqa: ANN401  JSON
     return document
 
 
-_named = re.compile(rb'"[ \t\n\r]*:')
+_named: Final = re.compile(rb'"[ \t\n\r]*:')
 """The end of every name; in texts, of what looks like one."""
-_escaped = re.compile(rb'\\"[ \t\n\r]*:')
+_escaped: Final = re.compile(rb'\\"[ \t\n\r]*:')
 """Those of them whose quote ends no name, unless what escapes it is escaped itself."""
 
 
@@ -128,7 +128,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_object).decode
+_decode: Final = json.JSONDecoder(object_pairs_hook=_object).decode
 
 
 def _walk(document: Document, value: Any, name: str) -> None:  # noqa: ANN401  JSON

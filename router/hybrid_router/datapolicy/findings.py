@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from hybrid_router.datapolicy.document import Document
     from hybrid_router.datapolicy.scanner import Scanner, Span
 
-BETWEEN = "\x00"
+BETWEEN: Final = "\x00"
 """Between two texts of a document: no finding reaches over it."""
-SEAM = 96
+SEAM: Final = 96
 """Characters on both sides of a seam that are read as one."""
-_APART = "\n" * 384
+_APART: Final = "\n" * 384
 """Between a document and its seams: more than a detector looks around itself for."""
 
 

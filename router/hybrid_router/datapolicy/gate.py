@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hybrid_router.table import Backend, DataPolicy
     from hybrid_router.upstream.attempt import Downstream, Ended
 
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 _SEAL: Final = object()
 
 
@@ -108,7 +108,7 @@ class Clearance:
         return Cleared(redacted, vault, _SEAL)
 
 
-UNCONDITIONAL = Clearance(NOTHING, None, None)
+UNCONDITIONAL: Final = Clearance(NOTHING, None, None)
 """Where no data policy is in force."""
 
 

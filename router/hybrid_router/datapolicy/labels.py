@@ -11,16 +11,17 @@ from __future__ import annotations
 import re
 import tomllib
 from importlib import resources
+from typing import Final
 
 import msgspec
 
 from hybrid_router.datapolicy.automaton import Automaton
 
-WINDOW = 72
+WINDOW: Final = 72
 """Bytes before a candidate in which a label counts."""
-AFTER = 20
+AFTER: Final = 20
 """Bytes behind it; only for a label of the very type, as in `123-45-6789 (SSN)`."""
-VETO = 36
+VETO: Final = 36
 """Bytes from the end of a label of another kind to the candidate, at most."""
 
 
@@ -37,13 +38,13 @@ def _read() -> list[tuple[frozenset[str], bytes, bool]]:
     return found
 
 
-_known = _read()
-_types = [types for types, _, _ in _known]
-_alone = [alone for _, _, alone in _known]
-_automaton = Automaton([(expression, False) for _, expression, _ in _known])
-_aside = re.compile(rb"\s*[(\[,\-/]|\s+\w{2,5}\W")
+_known: Final = _read()
+_types: Final = [types for types, _, _ in _known]
+_alone: Final = [alone for _, _, alone in _known]
+_automaton: Final = Automaton([(expression, False) for _, expression, _ in _known])
+_aside: Final = re.compile(rb"\s*[(\[,\-/]|\s+\w{2,5}\W")
 """What joins a label to the number before it: `123-45-6789 (SSN)`, `0612345678, mobile`."""
-_apart = re.compile(rb"\d[\d.]{3}|\n|[.!?;] [A-Za-z\x80-\xff]|\x00[^\x00]*\x00|\xe3\x80\x82")
+_apart: Final = re.compile(rb"\d[\d.]{3}|\n|[.!?;] [A-Za-z\x80-\xff]|\x00[^\x00]*\x00|\xe3\x80\x82")
 """Another number, or the end of a line or sentence: what stands before it vetoes nothing."""
 
 

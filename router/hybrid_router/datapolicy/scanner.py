@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hybrid_router.datapolicy.custom import Custom
 
-BUILT_IN: tuple[Detector, ...] = (
+BUILT_IN: Final[tuple[Detector, ...]] = (
     *identity.DETECTORS,
     *contact.DETECTORS,
     *credentials.DETECTORS,
@@ -39,7 +39,9 @@ class _Candidate(msgspec.Struct, frozen=True):
     """The higher, the surer."""
 
 
-_SURE, _LABELLED, _PLAUSIBLE = 3, 2, 1
+_SURE: Final = 3
+_LABELLED: Final = 2
+_PLAUSIBLE: Final = 1
 
 
 class Forms:

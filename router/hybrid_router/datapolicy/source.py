@@ -7,7 +7,7 @@ old one, or of the one before, needs no new gate.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.datapolicy.document import RepeatedNameError
 from hybrid_router.datapolicy.gate import UNCONDITIONAL, Broken, Clearance, Gate, build
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hybrid_router.table import DataPolicy, RouteTable
     from hybrid_router.telemetry.metrics import Metrics
 
-OFF_LOOP_BYTES = 256 * 1024
+OFF_LOOP_BYTES: Final = 256 * 1024
 """Larger bodies are scanned in a thread; the automata let the interpreter go meanwhile."""
 
 

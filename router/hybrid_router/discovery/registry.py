@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import time
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from hybrid_router.core.balance import choose
 from hybrid_router.core.breaker import Breaker, Outcome
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hybrid_router.discovery.endpoints import Address
     from hybrid_router.table import Service
 
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 Source = Literal["file", "watch"]
 

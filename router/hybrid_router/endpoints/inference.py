@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.anthropic.request import parse_messages
 from hybrid_router.openai.answer import NotAnAnswerError
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from hybrid_router.server.exchange import Exchange
     from hybrid_router.upstream.job import Job
 
-_chat = partial(parse, "chat")
-_completions = partial(parse, "completions")
-_embeddings = partial(parse, "embeddings")
-_messages = partial(parse_messages, "messages")
-_count_tokens = partial(parse_messages, "count_tokens")
+_chat: Final = partial(parse, "chat")
+_completions: Final = partial(parse, "completions")
+_embeddings: Final = partial(parse, "embeddings")
+_messages: Final = partial(parse_messages, "messages")
+_count_tokens: Final = partial(parse_messages, "count_tokens")
 
 
 class Inference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.anthropic.errors import envelope as anthropic_envelope
 from hybrid_router.endpoints.feedback import Feedback
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from hybrid_router.pipeline import Pipeline
     from hybrid_router.server.exchange import Exchange
 
-_MESSAGES = b"/v1/messages"
-_GET = (b"GET", b"HEAD")
+_MESSAGES: Final = b"/v1/messages"
+_GET: Final = (b"GET", b"HEAD")
 
-_SURFACES = {
+_SURFACES: Final = {
     b"/v1/chat/completions": "chat",
     b"/v1/completions": "completions",
     b"/v1/embeddings": "embeddings",

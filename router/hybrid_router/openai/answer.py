@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import msgspec
 
@@ -13,15 +14,15 @@ class NotAnAnswerError(ValueError):
     """The body is not what the OpenAI API answers; the text names the kind of fault only."""
 
 
-_decoder = msgspec.json.Decoder(Answer)
+_decoder: Final = msgspec.json.Decoder(Answer)
 _usage_decoder = msgspec.json.Decoder(WireUsage | None)
-_error_decoder = msgspec.json.Decoder(ErrorAnswer)
+_error_decoder: Final = msgspec.json.Decoder(ErrorAnswer)
 
-_LIST = re.compile(rb"\[\s*[^\s\]]")
+_LIST: Final = re.compile(rb"\[\s*[^\s\]]")
 """How a list begins that is not empty."""
-_ABORTED = b'"finish_reason":"abort"'
+_ABORTED: Final = b'"finish_reason":"abort"'
 """vLLM's, for a request that it gave up, as when it shuts down."""
-_TOO_LONG = (
+_TOO_LONG: Final = (
     "maximum context length",
     "context_length_exceeded",
     "context window",

@@ -6,7 +6,7 @@ So what is forwarded is what came: no number, escape or unknown field changes on
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,10 +14,10 @@ from hybrid_router.openai.errors import ApiError
 
 Fields = dict[str, msgspec.Raw]
 
-_NULL = msgspec.Raw(b"null")
-_top = msgspec.json.Decoder(Fields)
-encode = msgspec.json.Encoder().encode
-_lone_surrogate = re.compile(
+_NULL: Final = msgspec.Raw(b"null")
+_top: Final = msgspec.json.Decoder(Fields)
+encode: Final = msgspec.json.Encoder().encode
+_lone_surrogate: Final = re.compile(
     rb"(?<!\\)(?:\\\\)*(\\u(?:[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2}))"
 )

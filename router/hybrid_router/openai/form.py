@@ -6,7 +6,7 @@ same, answers pass as they are and only their usage is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hybrid_router.openai.answer import read_usage
 from hybrid_router.openai.sse import Filter
@@ -90,5 +90,5 @@ class Passed:
         return body
 
 
-PASSED = Passed(hides_usage=False)
-HIDING_USAGE = Passed(hides_usage=True)
+PASSED: Final = Passed(hides_usage=False)
+HIDING_USAGE: Final = Passed(hides_usage=True)

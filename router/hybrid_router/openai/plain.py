@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_opening = re.compile(rb'(?:"delta": ?\{"(?:content|reasoning(?:_content)?)|"text)": ?"')
-piece = re.compile(rb'[^"\\\x00-\x1f]*(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*)*')
+_opening: Final = re.compile(rb'(?:"delta": ?\{"(?:content|reasoning(?:_content)?)|"text)": ?"')
+piece: Final = re.compile(rb'[^"\\\x00-\x1f]*(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*)*')
 """What may stand between the quotes of a JSON string. Nothing in it can be taken for the event's
 structure, or for the end of the event."""
 _special: Final = re.compile(rb'["\\\x00-\x1f]')

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 import msgspec
@@ -18,21 +18,23 @@ from hybrid_router.core.balance import Prefix
 if TYPE_CHECKING:
     from hybrid_router.openai.request import Call
 
-HEADS = (4 * 1024, 64 * 1024)
+HEADS: Final = (4 * 1024, 64 * 1024)
 """Bytes of the messages that are read; the second only where the first turn is not in the first."""
-SHARED_BYTES = 4 * 1024
-OWN_BYTES = 1024
+SHARED_BYTES: Final = 4 * 1024
+OWN_BYTES: Final = 1024
 """Bytes that are hashed of tools and system prompt, and of the first user turn."""
 
-_BESIDE = ("tools", "system", "instructions")
+_BESIDE: Final = ("tools", "system", "instructions")
 """Fields beside the messages that a prompt begins with, on the surfaces that have them."""
-_CONTENT = ("messages", "input", "prompt")
+_CONTENT: Final = ("messages", "input", "prompt")
 
-_PLAIN = re.compile(rb'[\[,]\s*\{\s*"role"\s*:\s*"([a-z]+)"\s*,\s*"content"\s*:\s*"([^"\\]*)"\s*\}')
+_PLAIN: Final = re.compile(
+    rb'[\[,]\s*\{\s*"role"\s*:\s*"([a-z]+)"\s*,\s*"content"\s*:\s*"([^"\\]*)"\s*\}'
+)
 """A message of one text without escapes, which reads the same decoded or not."""
-_GAP = re.compile(r"[,\s]*")
-_USER = re.compile(r'\{\s*"role"\s*:\s*"user"')
-_read = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed lacks it
+_GAP: Final = re.compile(r"[,\s]*")
+_USER: Final = re.compile(r'\{\s*"role"\s*:\s*"user"')
+_read: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed lacks it
 
 
 def prefix(call: Call, model: str) -> Prefix:

@@ -7,7 +7,7 @@ never decoded, so that no number, escape or unknown field changes on its way.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from mypy_extensions import mypyc_attr
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 Kind = Literal["chat", "completions", "embeddings", "messages", "count_tokens", "responses"]
 """The surface that a client called, or that a backend is asked at."""
 
-BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN: Final = 4
 """Of English text with current tokenizers; an estimate until the backend says better."""
-MEDIA_TOKENS = 1_000
+MEDIA_TOKENS: Final = 1_000
 """Of one image or recording, about; its base64 says nothing of its tokens."""
-MEDIA_LEAST_BYTES = 4_096
-DEFAULT_ANSWER_TOKENS = 512
+MEDIA_LEAST_BYTES: Final = 4_096
+DEFAULT_ANSWER_TOKENS: Final = 512
 """Assumed for a request that sets no limit, where a guess is needed."""
 
-_CONTENT: Mapping[Kind, str] = {
+_CONTENT: Final[Mapping[Kind, str]] = {
     "chat": "messages",
     "completions": "prompt",
     "embeddings": "input",
@@ -49,11 +49,11 @@ _CONTENT: Mapping[Kind, str] = {
     "count_tokens": "messages",
     "responses": "input",
 }
-_CAPABILITIES: Mapping[Kind, Capability] = {
+_CAPABILITIES: Final[Mapping[Kind, Capability]] = {
     "completions": "completions",
     "embeddings": "embeddings",
 }
-PATHS: Mapping[Kind, str] = {
+PATHS: Final[Mapping[Kind, str]] = {
     "chat": "/chat/completions",
     "completions": "/completions",
     "embeddings": "/embeddings",
@@ -62,18 +62,18 @@ PATHS: Mapping[Kind, str] = {
     "responses": "/responses",
 }
 """Below a backend's base URL."""
-_MEDIA = (b";base64,", b'"data":"', b'"data": "')
+_MEDIA: Final = (b";base64,", b'"data":"', b'"data": "')
 """What stands before base64: in data URLs, and in `input_audio` and `file` parts."""
-_UNANSWERED = frozenset({"embeddings", "count_tokens"})
+_UNANSWERED: Final = frozenset({"embeddings", "count_tokens"})
 """Surfaces that generate nothing."""
-_SEEN = frozenset({"image_url", "image", "video_url", "input_image"})
-_HEARD = frozenset({"input_audio", "audio_url"})
-_ANSWER_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_SEEN: Final = frozenset({"image_url", "image", "video_url", "input_image"})
+_HEARD: Final = frozenset({"input_audio", "audio_url"})
+_ANSWER_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
-_LIST = re.compile(rb"\[\s*([^\s\]])?")
+_LIST: Final = re.compile(rb"\[\s*([^\s\]])?")
 """How a list begins; with a group, if it is not empty."""
-NOTHING: Mapping[str, object] = {}
+NOTHING: Final[Mapping[str, object]] = {}
 
 
 class _Part(msgspec.Struct):

@@ -9,7 +9,7 @@ that only ended. Once something generated has passed, whole blocks of events pas
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from mypy_extensions import mypyc_attr
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from hybrid_router.openai.errors import ApiError
     from hybrid_router.openai.shapes import Usage
 
-MAX_EVENT_BYTES = 4 * 1024 * 1024
-MAX_HELD_BYTES = 1024 * 1024
+MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
+MAX_HELD_BYTES: Final = 1024 * 1024
 
-DONE = b"[DONE]"
-ABORTED = b'"abort"'
+DONE: Final = b"[DONE]"
+ABORTED: Final = b'"abort"'
 """vLLM's finish reason for a request that it gave up, as when it shuts down."""
 
 # Two line ends, each of them CRLF, LF or CR (WHATWG HTML, "server-sent events"). The group is
 # atomic: one CRLF must not count as CR and LF.
-_blank_line = re.compile(rb"(?>\r\n|\n|\r){2}")
-_line_end = re.compile(rb"\r\n|\n|\r")
-_NULL = msgspec.Raw(b"null")
-_NO_CHOICES = msgspec.Raw(b"[]")
-_NO_ERROR = frozenset({b"null", b"false", b"{}", b'""'})
+_blank_line: Final = re.compile(rb"(?>\r\n|\n|\r){2}")
+_line_end: Final = re.compile(rb"\r\n|\n|\r")
+_NULL: Final = msgspec.Raw(b"null")
+_NO_CHOICES: Final = msgspec.Raw(b"[]")
+_NO_ERROR: Final = frozenset({b"null", b"false", b"{}", b'""'})
 
 
-_event = msgspec.json.Decoder(Event)
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_encode = msgspec.json.Encoder().encode
+_event: Final = msgspec.json.Decoder(Event)
+_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:

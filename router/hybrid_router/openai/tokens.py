@@ -21,23 +21,25 @@ if TYPE_CHECKING:
 
 _Fields = dict[str, msgspec.Raw]
 
-_fields = msgspec.json.Decoder(_Fields)
-_choices = msgspec.json.Decoder(list[_Fields])
-_encode = msgspec.json.Encoder().encode
+_fields: Final = msgspec.json.Decoder(_Fields)
+_choices: Final = msgspec.json.Decoder(list[_Fields])
+_encode: Final = msgspec.json.Encoder().encode
 
-_KEY = b'"token_ids":['
-_MARKS = (b'"delta":{"content":', b'"text":')
+_KEY: Final = b'"token_ids":['
+_MARKS: Final[tuple[bytes, ...]] = (b'"delta":{"content":', b'"text":')
 _END: Final = b"]}]}\n\n"
 _END_BYTES: Final = len(_END)
-_NULL = b"null"
-_ABSENT = msgspec.Raw(_NULL)
-_NO_CHOICES, _NO_DELTA, _NOTHING = msgspec.Raw(b"[]"), msgspec.Raw(b"{}"), msgspec.Raw()
-_CONSTANT = frozenset({"index", "delta", "text", "token_ids"})
-INTERRUPTED = frozenset({b'"abort"', b'"error"'})
+_NULL: Final = b"null"
+_ABSENT: Final = msgspec.Raw(_NULL)
+_NO_CHOICES: Final = msgspec.Raw(b"[]")
+_NO_DELTA: Final = msgspec.Raw(b"{}")
+_NOTHING: Final = msgspec.Raw()
+_CONSTANT: Final = frozenset({"index", "delta", "text", "token_ids"})
+INTERRUPTED: Final = frozenset({b'"abort"', b'"error"'})
 """vLLM's finish reasons for a request that it did not carry through, as when it shuts down."""
-_ids = re.compile(rb"\d{1,10}(?:,\d{1,10})*")
-_prompt_ids = re.compile(rb',"prompt_token_ids":\[[^]]*\]')
-_NO_PROMPT_IDS = b',"prompt_token_ids":null'
+_ids: Final = re.compile(rb"\d{1,10}(?:,\d{1,10})*")
+_prompt_ids: Final = re.compile(rb',"prompt_token_ids":\[[^]]*\]')
+_NO_PROMPT_IDS: Final = b',"prompt_token_ids":null'
 
 
 class Form(NamedTuple):

@@ -9,25 +9,26 @@ a hash that is of no use outside this process, and no text is kept.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from hybrid_router.openai.request import Call
 
-WINDOW_SECONDS = 600.0
+WINDOW_SECONDS: Final = 600.0
 """How soon asking again says something."""
 LEAST_SECONDS = 1.0
 """Nobody reads an answer faster; a client that asks at once retries for reasons of its own."""
-REMEMBERED = 4_096
+REMEMBERED: Final = 4_096
 """Local answers, per router."""
-_HEAD, _TAIL = 2_048, 4_096
+_HEAD: Final = 2_048
+_TAIL: Final = 4_096
 """Bytes of a conversation that it is known by, beside its length."""
-_CONTENT = {
+_CONTENT: Final = {
     "chat": "messages", "messages": "messages", "responses": "input", "completions": "prompt",
 }  # fmt: skip
-HABIT = 2
+HABIT: Final = 2
 """So often asked again, it says nothing any more."""
 
 

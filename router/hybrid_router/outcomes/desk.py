@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.decision import Reason
 from hybrid_router.outcomes.again import Again, conversation
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.access import AccessLog
     from hybrid_router.telemetry.metrics import Metrics
 
-JUDGED = 16_384
+JUDGED: Final = 16_384
 """Judgements remembered per router, so that none counts twice."""
 
 

@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import struct
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from hybrid_router.keys import KeyRing
     from hybrid_router.server.request import Request
 
-MAX_AGE_SECONDS = 7 * 86_400
+MAX_AGE_SECONDS: Final = 7 * 86_400
 """An older answer is not judged any more."""
-_FORM = struct.Struct(">IHB4s")
+_FORM: Final = struct.Struct(">IHB4s")
 """Seconds since 1970, confidence, flags, the state's first digits."""
-_SEAL_BYTES = 7
-_LENGTH = 24
+_SEAL_BYTES: Final = 7
+_LENGTH: Final = 24
 """Characters of it all in base64."""
-_LOCAL, _GIVEN = 1, 2
-_STEPS = 65_535
-MAX_TEXT = 160
+_LOCAL: Final = 1
+_GIVEN: Final = 2
+_STEPS: Final = 65_535
+MAX_TEXT: Final = 160
 
 
 class Asked(Protocol):

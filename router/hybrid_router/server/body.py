@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from hybrid_router.server.request import bad
 
-MAX_LINE_BYTES = 1024
-MAX_TRAILER_BYTES = 8 * 1024
-FREE_CHUNKS = 4096
-LEAST_CHUNK_BYTES = 64
+MAX_LINE_BYTES: Final = 1024
+MAX_TRAILER_BYTES: Final = 8 * 1024
+FREE_CHUNKS: Final = 4096
+LEAST_CHUNK_BYTES: Final = 64
 
-_SIZE, _DATA, _DATA_END, _TRAILER = range(4)
-_size = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~]*)?")
-_trailer = re.compile(rb"[!#-'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILER: Final = 3
+_size: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~]*)?")
+_trailer: Final = re.compile(rb"[!#-'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
 
 
 class ChunkedBody:

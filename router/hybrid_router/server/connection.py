@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.server.body import ChunkedBody
@@ -21,16 +21,20 @@ from hybrid_router.ticker import NEVER
 if TYPE_CHECKING:
     from hybrid_router.server.server import Server
 
-HIGH_WATER = 256 * 1024
-LOW_WATER = 64 * 1024
-MAX_AHEAD_BYTES = 64 * 1024
-BODY_STEP_BYTES = 64 * 1024
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 64 * 1024 * 1024
-REQUEST_LINE_EXTRA = 32
+HIGH_WATER: Final = 256 * 1024
+LOW_WATER: Final = 64 * 1024
+MAX_AHEAD_BYTES: Final = 64 * 1024
+BODY_STEP_BYTES: Final = 64 * 1024
+LINGER_SECONDS: Final = 2.0
+LINGER_BYTES: Final = 64 * 1024 * 1024
+REQUEST_LINE_EXTRA: Final = 32
 """Bytes of a request line beside its target: the longest method and the version."""
 
-_HEAD, _BODY, _BUSY, _LINGER, _CLOSED = range(5)
+_HEAD: Final = 0
+_BODY: Final = 1
+_BUSY: Final = 2
+_LINGER: Final = 3
+_CLOSED: Final = 4
 
 
 class Connection(asyncio.Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hybrid_router.chunks import LINES, MAX_CONTENT
 from hybrid_router.openai.errors import ApiError, envelope
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from hybrid_router.server.request import Request
     from hybrid_router.server.server import Endpoint
 
-_ID_PREFIX_BYTES = 6
-MAX_ID_BYTES = 128
-_ID_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_ID_PREFIX_BYTES: Final = 6
+MAX_ID_BYTES: Final = 128
+_ID_BYTES: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
-_STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+_STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 
-JSON = b"content-type: application/json\r\n"
+JSON: Final = b"content-type: application/json\r\n"
 
 
 class Flow(Protocol):

@@ -7,14 +7,15 @@ line ends that are not CRLF. The rest of what keeps two parsers from disagreeing
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import httptools
 
 from hybrid_router.openai.errors import ApiError
 
 # RFC 9112 (3.2): a Host that is no `uri-host [":" port]` is answered with 400.
-_host = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[!$&-.0-9;=A-Z_a-z~%]*)(?::[0-9]*)?")
-_TWICE = b"twice, twice"
+_host: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[!$&-.0-9;=A-Z_a-z~%]*)(?::[0-9]*)?")
+_TWICE: Final = b"twice, twice"
 """Stands for a Host header that is missing or repeated; no host matches it."""
 
 

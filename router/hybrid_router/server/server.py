@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -21,12 +21,12 @@ from hybrid_router.ticker import NEVER, Ticker
 if TYPE_CHECKING:
     from hybrid_router.table import Limits
 
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.1
-RESERVED_CONNECTIONS = 64
+TICK_SECONDS: Final = 0.1
+RESERVED_CONNECTIONS: Final = 64
 """Above the limit, so that health endpoints answer when it is reached."""
-RETRY_AFTER = ((b"retry-after", b"1"),)
+RETRY_AFTER: Final = ((b"retry-after", b"1"),)
 
 
 class Endpoint(msgspec.Struct, frozen=True):

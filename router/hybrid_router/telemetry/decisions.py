@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.telemetry.series import Count, Counter, Distribution, Histogram
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hybrid_router.core.decision import Decision
     from hybrid_router.table import Backend
 
-CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+CONFIDENCES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
 class Decisions:

@@ -5,7 +5,7 @@ Counted by the local backend that came first, whether a provider answered instea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.decision import Reason
 from hybrid_router.telemetry.series import Counter
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hybrid_router.answering import Answering
 
-UNSERVED = "unserved"
+UNSERVED: Final = "unserved"
 """The label `reason` where nobody could answer: nothing but the local model may."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from hybrid_router.table import Calibration
 
-LEAST_SCORES = 200
+LEAST_SCORES: Final = 200
 """Below so many scores an index would be noise."""
-MEMORY = 5_000.0
+MEMORY: Final = 5_000.0
 """When so many are counted, all are halved: what people ask changes."""
-SMOOTHING = 0.5
+SMOOTHING: Final = 0.5
 """Added to every bin, so that an empty one is no infinite drift."""
-MOST_STATES = 32
+MOST_STATES: Final = 32
 """States that are told apart in metrics; later ones are `other`."""
 
 

@@ -6,7 +6,7 @@ make series. Children are looked up once and held, because finding them costs mo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,11 +26,13 @@ from hybrid_router.telemetry.series import Count, Counter, Distribution, Histogr
 if TYPE_CHECKING:
     from hybrid_router.table import RouteTable
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-UNKNOWN_MODEL = "unknown"
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+UNKNOWN_MODEL: Final = "unknown"
 """The label of every model name that the table does not know."""
 
-SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+SECONDS: Final = (
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+)  # fmt: skip
 """Histogram bounds for durations: those of OpenTelemetry's GenAI semantic conventions."""
 
 

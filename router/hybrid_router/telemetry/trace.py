@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hybrid_router.core.decision import Decision
     from hybrid_router.upstream.job import Job
 
-ASKED = b"x-hybrid-trace"
-_parent = re.compile(rb"(00-(?!0{32})[0-9a-f]{32}-)(?!0{16})[0-9a-f]{16}(-[0-9a-f]{2})")
+ASKED: Final = b"x-hybrid-trace"
+_parent: Final = re.compile(rb"(00-(?!0{32})[0-9a-f]{32}-)(?!0{16})[0-9a-f]{16}(-[0-9a-f]{2})")
 
 
 class Parent(NamedTuple):
@@ -55,7 +55,7 @@ class _Trace(msgspec.Struct, frozen=True, omit_defaults=True):
     """The field that forbids a draft."""
 
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def trace_line(decision: Decision, job: Job) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.decision import Refused
 from hybrid_router.openai.request import PATHS
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from hybrid_router.openai.request import Call, Kind
     from hybrid_router.table import Backend, Target
 
-_OPENAI = frozenset({"chat", "completions", "embeddings"})
-_RESPONSES = _OPENAI | {"responses"}
-_VLLM = _RESPONSES | {"messages", "count_tokens"}
-_ANTHROPIC = frozenset({"messages", "count_tokens"})
-_WITH_RESPONSES = frozenset({"openai", "azure-openai"})
-_THROUGH_CHAT = frozenset({"chat", "messages", "responses"})
+_OPENAI: Final = frozenset({"chat", "completions", "embeddings"})
+_RESPONSES: Final = _OPENAI | {"responses"}
+_VLLM: Final = _RESPONSES | {"messages", "count_tokens"}
+_ANTHROPIC: Final = frozenset({"messages", "count_tokens"})
+_WITH_RESPONSES: Final = frozenset({"openai", "azure-openai"})
+_THROUGH_CHAT: Final = frozenset({"chat", "messages", "responses"})
 """Surfaces that are translated into each other."""
 
 

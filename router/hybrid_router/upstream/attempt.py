@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from mypy_extensions import mypyc_attr
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from hybrid_router.upstream.pool import Origin
     from hybrid_router.upstream.wire import Headers, Wire
 
-MAX_HELD_BYTES = 4 * 1024 * 1024
+MAX_HELD_BYTES: Final = 4 * 1024 * 1024
 """An unstreamed answer up to this size is held until it is complete."""
-TAIL_SECONDS = 2.0
+TAIL_SECONDS: Final = 2.0
 """How long a connection may take to end a message whose content is complete."""
 
-_PASSED_OF_TRANSLATED = frozenset(
+_PASSED_OF_TRANSLATED: Final = frozenset(
     b"openai-processing-ms openai-version retry-after retry-after-ms".split()
 )
-_PASSED = _PASSED_OF_TRANSLATED | {b"content-encoding", b"content-type"}
+_PASSED: Final = _PASSED_OF_TRANSLATED | {b"content-encoding", b"content-type"}
 """A backend's header fields that the client gets, beside its rate limits."""
-_JSON = b"content-type: application/json\r\n"
-_RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
-_OWN_LIMITS = b"x-ratelimit-"
+_JSON: Final = b"content-type: application/json\r\n"
+_RATE_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_OWN_LIMITS: Final = b"x-ratelimit-"
 """Where the client's key has limits of its own, it does not get the backend's."""
 
 
@@ -125,7 +125,7 @@ class Clocks(msgspec.Struct, frozen=True):
     """Moment by which it must be over."""
 
 
-_STALE = Ended(0)
+_STALE: Final = Ended(0)
 """Nothing was asked: the kept connection was closed meanwhile."""
 
 

@@ -7,9 +7,11 @@ cost nothing: neither is counted.
 
 from __future__ import annotations
 
-WINDOW_SECONDS = 10
-SHARE = 0.2
-FLOOR = 3
+from typing import Final
+
+WINDOW_SECONDS: Final = 10
+SHARE: Final = 0.2
+FLOOR: Final = 3
 
 
 class RetryBudget:

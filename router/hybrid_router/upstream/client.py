@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-__all__ = ["Answer", "Headers", "Stream", "UpstreamClient", "client_context"]
+__all__: Final = ["Answer", "Headers", "Stream", "UpstreamClient", "client_context"]
 
-MAX_FETCH_BYTES = 64 * 1024 * 1024
-_STREAM_HIGH_WATER = 1024 * 1024
-_SWEEP_SECONDS = 15.0
+MAX_FETCH_BYTES: Final = 64 * 1024 * 1024
+_STREAM_HIGH_WATER: Final = 1024 * 1024
+_SWEEP_SECONDS: Final = 15.0
 
 
 class Answer(msgspec.Struct, frozen=True):

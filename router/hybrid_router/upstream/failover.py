@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.breaker import Outcome
 from hybrid_router.datapolicy.gate import Cleared, WithheldError
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from hybrid_router.ticker import Ticker
     from hybrid_router.upstream.client import UpstreamClient
 
-BACKOFF_SECONDS = (0.05, 0.2)
+BACKOFF_SECONDS: Final = (0.05, 0.2)
 """Before the same replica is asked again; drawn evenly, so that clients do not return together."""
 
-_AGAIN = frozenset({Cause.CONNECT, Cause.BROKEN, Cause.SERVER_ERROR})
-_DEFAULT_DEADLINE = Policy().deadline
+_AGAIN: Final = frozenset({Cause.CONNECT, Cause.BROKEN, Cause.SERVER_ERROR})
+_DEFAULT_DEADLINE: Final = Policy().deadline
 
 
 class Failover:

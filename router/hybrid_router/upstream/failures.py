@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -40,9 +40,9 @@ class Cause(enum.Enum):
     """It was a draft, and nothing could be said of it in time."""
 
 
-NOT_TAKEN = frozenset({Cause.UNSURE, Cause.UNDECIDED})
+NOT_TAKEN: Final = frozenset({Cause.UNSURE, Cause.UNDECIDED})
 """Of drafts: the next target is asked, and nobody has failed."""
-_OUTCOMES = {
+_OUTCOMES: Final = {
     Cause.OVERLOADED: Outcome.OVERLOADED,
     Cause.TOO_LONG: Outcome.CLIENT_ERROR,
     Cause.UNSURE: Outcome.OK,

@@ -8,7 +8,7 @@ addresses never leave; trace context and the request's id go to backends inside 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from hybrid_router.telemetry.trace import child_of
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.tracing import AttemptSpan
     from hybrid_router.upstream.pool import Origin
 
-MAX_VALUE_BYTES = 512
+MAX_VALUE_BYTES: Final = 512
 """Of a client's header field that reaches a provider; the data policy does not read these."""
-_features = re.compile(
+_features: Final = re.compile(
     rb"[A-Za-z][A-Za-z0-9-]{0,63}(?:=[A-Za-z0-9-]{1,16})?"
     rb"(?:, ?[A-Za-z][A-Za-z0-9-]{0,63}(?:=[A-Za-z0-9-]{1,16})?)*"
 )
 """As in `context-1m-2025-08-07,files-api-2025-04-14` and `assistants=v2`."""
-_version = re.compile(rb"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
-_ANTHROPIC_VERSION = b"anthropic-version: 2023-06-01\r\n"
+_version: Final = re.compile(rb"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
+_ANTHROPIC_VERSION: Final = b"anthropic-version: 2023-06-01\r\n"
 """The version of Anthropic's API that is written and read here; a client may ask for another."""
-_FIXED = (
+_FIXED: Final = (
     b"user-agent: " + USER_AGENT + b"\r\n"
     b"accept-encoding: identity\r\n"
     b"content-type: application/json\r\n"
 )  # fmt: skip
-_ACCEPT = {
+_ACCEPT: Final = {
     True: b"accept: text/event-stream\r\n",
     False: b"accept: application/json\r\n",
 }

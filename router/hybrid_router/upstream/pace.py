@@ -7,15 +7,17 @@ the time to the first token, plus that of the time per token for every token it 
 
 from __future__ import annotations
 
+from typing import Final
+
 from hybrid_router.table import Timeouts
 
-QUANTILE = 0.99
-STEP = 0.05
-PRIOR_TTFT = 1.0
-PRIOR_ITL = 0.05
+QUANTILE: Final = 0.99
+STEP: Final = 0.05
+PRIOR_TTFT: Final = 1.0
+PRIOR_ITL: Final = 0.05
 """Seconds per token before anything was seen: a slow engine under load."""
 
-_DEFAULT_FIRST_BYTE = Timeouts().first_byte
+_DEFAULT_FIRST_BYTE: Final = Timeouts().first_byte
 
 
 class Pace:

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 from hybrid_router.upstream.errors import ConnectFailed, TimedOut
@@ -20,10 +20,10 @@ from hybrid_router.upstream.wire import Wire
 if TYPE_CHECKING:
     from hybrid_router.upstream.proxy import Proxies, Proxy
 
-MAX_IDLE_PER_ORIGIN = 256
-IDLE_SECONDS = 60.0
-CONCURRENT_HANDSHAKES = 8
-USER_AGENT = b"hybrid-router"
+MAX_IDLE_PER_ORIGIN: Final = 256
+IDLE_SECONDS: Final = 60.0
+CONCURRENT_HANDSHAKES: Final = 8
+USER_AGENT: Final = b"hybrid-router"
 
 
 def client_context(ca_file: str | None = None) -> ssl.SSLContext:

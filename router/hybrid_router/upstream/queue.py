@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Final
 
-LONGEST = 1024
+LONGEST: Final = 1024
 """Requests that may wait at one backend; one more is turned away at once."""
-FIRST_GUESS_SECONDS = 2.0
-SMOOTHING = 0.1
+FIRST_GUESS_SECONDS: Final = 2.0
+SMOOTHING: Final = 0.1
 
 
 class Queue:

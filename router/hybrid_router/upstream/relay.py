@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from hybrid_router.upstream.errors import UpstreamError
     from hybrid_router.upstream.wire import Headers
 
-_EVENT_STREAM = b"text/event-stream"
-_EVENTS = b"content-type: text/event-stream\r\n"
-_NO_CACHE = b"cache-control: no-cache\r\n"
+_EVENT_STREAM: Final = b"text/event-stream"
+_EVENTS: Final = b"content-type: text/event-stream\r\n"
+_NO_CACHE: Final = b"cache-control: no-cache\r\n"
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -165,6 +165,6 @@ class Relay(Attempt):
         return self._filter.events + (self._lane.events if self._lane is not None else 0)
 
 
-BROKEN_STREAM = ApiError(
+BROKEN_STREAM: Final = ApiError(
     502, "stream_broken", "the model's stream broke off; what came before is incomplete"
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from mypy_extensions import mypyc_attr
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from hybrid_router.upstream.attempt import Clocks, Downstream, Ended
     from hybrid_router.upstream.client import UpstreamClient
 
-LONGEST_CHARACTER = 4
+LONGEST_CHARACTER: Final = 4
 """Tokens, at one byte each."""
-ASK_SECONDS = 2.0
-POLL_SECONDS = 0.05
+ASK_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 0.05
 """Between two looks for a replica that can continue a stream."""
-_JSON = ((b"content-type", b"application/json"),)
+_JSON: Final = ((b"content-type", b"application/json"),)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -8,7 +8,7 @@ earlier, is never used again.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httptools
 
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
     from hybrid_router.upstream.lane import Lane
 
-MAX_HEAD_BYTES = 64 * 1024
-MAX_INTERIM_REPLIES = 16
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_INTERIM_REPLIES: Final = 16
 
-HTTP_SWITCHING = 101
+HTTP_SWITCHING: Final = 101
 
-_IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE = range(5)
+_IDLE: Final = 0
+_HEAD: Final = 1
+_LENGTH: Final = 2
+_CHUNKED: Final = 3
+_UNTIL_CLOSE: Final = 4
 
 
-_NOBODYS = httptools.HttpResponseParser(object())
+_NOBODYS: Final = httptools.HttpResponseParser(object())
 """Takes the place of a lost connection's parser."""
 
 

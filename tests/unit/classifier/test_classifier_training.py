@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -168,3 +169,51 @@ def test_words_count_in_any_order_and_as_often_as_once() -> None:
     once, twice = (lexicon.votes(words.said(text)) for text in ("a abcdefg", "abcdefg a a"))
     assert once == twice == 75 - (300 << 11 * words.LANE)
     assert lexicon.votes(words.said("b a")) - lexicon.votes(words.said("a b")) == 200 << 96
+
+
+def test_every_token_of_the_shipped_lexicon_has_its_own_weights_in_the_table() -> None:
+    lexicon, known = shipped_lexicon()
+    for token in known:
+        assert votes_of(lexicon, token) == known[token], token
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.text(max_size=300)
+    | st.lists(st.sampled_from([*PIECES, "résumé ", "今日は", "اكتب ", "write ", "a poem "])).map(
+        "".join
+    )
+)
+def test_the_table_finds_what_the_tokens_say(text: str) -> None:
+    lexicon, known = shipped_lexicon()
+    found = words.said(text)
+    assert lexicon.votes(found) == sum(known.get(token, 0) for token in found.tokens())
+
+
+def test_a_lexicon_that_no_table_holds_is_an_error() -> None:
+    with pytest.raises(ValueError, match="60000 tokens are more than a lexicon holds"):
+        words.Lexicon({f"token{number}": [(0, 1.0)] for number in range(60_000)})
+
+
+@cache
+def shipped_lexicon() -> tuple[words.Lexicon, dict[str, int]]:
+    """Return the lexicon and what each of its tokens weighs, by the model file."""
+    weights = shipped().words
+    return words.Lexicon(weights), {
+        token: sum(round(weight * words.UNIT) << (words.LANE * lane) for lane, weight in each)
+        for token, each in weights.items()
+    }
+
+
+def votes_of(lexicon: words.Lexicon, token: str) -> int:
+    """Return what a lexicon holds of one token, however a text would have to say it."""
+    if token[0] == "#":
+        return lexicon.votes(words.Said("", b"  ", [token.encode()]))
+    said = f" {token.strip('^*')} "
+    all_of = words.Said("", said.encode(), [])
+    others = {each for each in all_of.tokens() if each != token}
+    _, known = shipped_lexicon()
+    if token[-1] == "*":
+        all_of = words.Said("", f" {token[:-1]}{token[:1] * 9} ".encode(), [])
+        others = all_of.tokens() - {token}
+    return lexicon.votes(all_of) - sum(known.get(other, 0) for other in others)
