@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hybrid_router.telemetry.tracing import Spans
     from hybrid_router.upstream.job import Job
 
-_FOR_THE_API: Final = (Reason.NOT_CONFIDENT, Reason.CLASSIFIER_ERROR)
+_FOR_THE_API: Final[tuple[Reason, ...]] = (Reason.NOT_CONFIDENT, Reason.CLASSIFIER_ERROR)
 
 
 class Answering:

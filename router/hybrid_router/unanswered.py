@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hybrid_router.discovery.registry import Registry
     from hybrid_router.upstream.job import Job
 
-_NO_RETRY: Final = (b"x-should-retry", b"false")
+_NO_RETRY = (b"x-should-retry", b"false")
 _STATUS: Final = {Cause.TIMEOUT: 504, Cause.OVERLOADED: 503}
 
 

@@ -18,8 +18,8 @@ HEAD: Final = 450
 TAIL: Final = 200
 """Characters of a turn that are read; options are looked for in all of what is given."""
 
-_MARKS: Final = ("?", "$", "(", '"', ":", ",")
-_MARK_NAMES: Final = ("question", "dollar", "bracket", "quote", "colon", "comma")
+_MARKS: Final[tuple[str, ...]] = ("?", "$", "(", '"', ":", ",")
+_MARK_NAMES: Final[tuple[str, ...]] = ("question", "dollar", "bracket", "quote", "colon", "comma")
 _ASKS: Final = {
     word: index
     for index, word in enumerate(
@@ -28,7 +28,7 @@ _ASKS: Final = {
     )
 }
 _QUESTION_WORDS: Final = 8
-_PHRASES: Final = (
+_PHRASES: Final[tuple[str, ...]] = (
     "__", "except", "of the following", "statement 1", "how many",
     "refers to the", "the passage", "ology", "ism", "ing ",
 )  # fmt: skip

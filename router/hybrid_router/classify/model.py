@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hybrid_router.classify.parameters import Parameters
 
-INTENTS: Final = (
+INTENTS: Final[tuple[str, ...]] = (
     "text-to-sql", "json-extraction", "intent-routing", "code-writing", "debugging", "maths",
     "reasoning", "summarising", "translation", "creative-writing", "factual-question", "chat",
 )  # fmt: skip
@@ -138,17 +138,19 @@ ASKED_WORDS: Final = 300
 """An answer of that many words or more is a long one."""
 LONG_ANSWER: Final = 1.5
 """Log-odds that a long answer costs. Judgement: no public labels hold long answers."""
-EXACTING: Final = (
+EXACTING: Final[tuple[bytes, ...]] = (
     b" nuance ", b" nuances ", b" preserving ", b" wordplay ", b" idiom ", b" idioms ",
     b" rhyme ", b" legal ", b" prove ", b" derive ", b" tradeoff ", b" tradeoffs ", b" justify ",
 )  # fmt: skip
-EXACTING_PHRASES: Final = (
+EXACTING_PHRASES: Final[tuple[str, ...]] = (
     "step by step", "in detail", "trade-off", "from scratch", "edge cases", "compare and contrast",
 )  # fmt: skip
 EXACTING_EACH: Final = 0.4
 EXACTING_MOST: Final = 3
 """Log-odds that each demand for care costs, and how many count. Judgement likewise."""
-_UNITS: Final = ("word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w")
+_UNITS: Final[tuple[str, ...]] = (
+    "word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w",
+)  # fmt: skip
 _UNITS_AS_WORDS: Final = [(unit, f" {unit} ".encode()) for unit in _UNITS]
 
 

@@ -24,8 +24,8 @@ TURNS: Final = 8
 CUT: Final = "\n[...]\n"
 """Stands where something was left out."""
 
-_INSTRUCTIONS: Final = ("system", "developer")
-_TEXT_PARTS: Final = ("text", "input_text")
+_INSTRUCTIONS: Final[tuple[str, ...]] = ("system", "developer")
+_TEXT_PARTS: Final[tuple[str, ...]] = ("text", "input_text")
 
 
 class Prompt(msgspec.Struct, frozen=True):

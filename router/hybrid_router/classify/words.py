@@ -34,7 +34,7 @@ _LETTERS: Final = bytes(i if chr(i).isalpha() else ord(" ") for i in range(128))
 """ASCII with a space for all that is no letter."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _SPACELESS: Final = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_CODE: Final = (
+_CODE: Final[tuple[str, ...]] = (
     "```", ";\n", "{\n", "()", "def ", "=>", "==", "return ", "#include", "import os", "const ",
 )  # fmt: skip
 _SHORT: Final = 40

@@ -23,7 +23,7 @@ class Action(enum.StrEnum):
     REFUSE = "refuse"
 
 
-_STRICTNESS: Final = (Action.REDACT, Action.KEEP_LOCAL, Action.REFUSE)
+_STRICTNESS: Final[tuple[Action, ...]] = (Action.REDACT, Action.KEEP_LOCAL, Action.REFUSE)
 
 
 class Rule(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ _DATA: Final = frozenset({"data", "file_data", "image_url", "url", "encrypted_co
 """Fields of media that hold the media itself: not worth a scan as text."""
 LONG_NUMBER: Final = 10_000_000
 """Whole numbers from here on may be a card or a phone, and are scanned."""
-TEXT_FIELDS: Final = ("text", "content", "input_text")
+TEXT_FIELDS: Final[tuple[str, ...]] = ("text", "content", "input_text")
 
 
 class RepeatedNameError(ValueError):

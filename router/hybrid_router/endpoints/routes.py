@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hybrid_router.server.exchange import Exchange
 
 _MESSAGES: Final = b"/v1/messages"
-_GET: Final = (b"GET", b"HEAD")
+_GET: Final[tuple[bytes, ...]] = (b"GET", b"HEAD")
 
 _SURFACES: Final = {
     b"/v1/chat/completions": "chat",

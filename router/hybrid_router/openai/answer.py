@@ -22,7 +22,7 @@ _LIST: Final = re.compile(rb"\[\s*[^\s\]]")
 """How a list begins that is not empty."""
 _ABORTED: Final = b'"finish_reason":"abort"'
 """vLLM's, for a request that it gave up, as when it shuts down."""
-_TOO_LONG: Final = (
+_TOO_LONG: Final[tuple[str, ...]] = (
     "maximum context length",
     "context_length_exceeded",
     "context window",

@@ -18,15 +18,15 @@ from hybrid_router.core.balance import Prefix
 if TYPE_CHECKING:
     from hybrid_router.openai.request import Call
 
-HEADS: Final = (4 * 1024, 64 * 1024)
+HEADS: Final[tuple[int, ...]] = (4 * 1024, 64 * 1024)
 """Bytes of the messages that are read; the second only where the first turn is not in the first."""
 SHARED_BYTES: Final = 4 * 1024
 OWN_BYTES: Final = 1024
 """Bytes that are hashed of tools and system prompt, and of the first user turn."""
 
-_BESIDE: Final = ("tools", "system", "instructions")
+_BESIDE: Final[tuple[str, ...]] = ("tools", "system", "instructions")
 """Fields beside the messages that a prompt begins with, on the surfaces that have them."""
-_CONTENT: Final = ("messages", "input", "prompt")
+_CONTENT: Final[tuple[str, ...]] = ("messages", "input", "prompt")
 
 _PLAIN: Final = re.compile(
     rb'[\[,]\s*\{\s*"role"\s*:\s*"([a-z]+)"\s*,\s*"content"\s*:\s*"([^"\\]*)"\s*\}'

@@ -62,13 +62,15 @@ PATHS: Final[Mapping[Kind, str]] = {
     "responses": "/responses",
 }
 """Below a backend's base URL."""
-_MEDIA: Final = (b";base64,", b'"data":"', b'"data": "')
+_MEDIA: Final[tuple[bytes, ...]] = (b";base64,", b'"data":"', b'"data": "')
 """What stands before base64: in data URLs, and in `input_audio` and `file` parts."""
 _UNANSWERED: Final = frozenset({"embeddings", "count_tokens"})
 """Surfaces that generate nothing."""
 _SEEN: Final = frozenset({"image_url", "image", "video_url", "input_image"})
 _HEARD: Final = frozenset({"input_audio", "audio_url"})
-_ANSWER_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_ANSWER_LIMITS: Final[tuple[str, ...]] = (
+    "max_completion_tokens", "max_tokens", "max_output_tokens",
+)  # fmt: skip
 
 
 _LIST: Final = re.compile(rb"\[\s*([^\s\]])?")

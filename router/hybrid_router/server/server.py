@@ -26,7 +26,7 @@ _log: Final = logging.getLogger(__name__)
 TICK_SECONDS: Final = 0.1
 RESERVED_CONNECTIONS: Final = 64
 """Above the limit, so that health endpoints answer when it is reached."""
-RETRY_AFTER: Final = ((b"retry-after", b"1"),)
+RETRY_AFTER = ((b"retry-after", b"1"),)
 
 
 class Endpoint(msgspec.Struct, frozen=True):

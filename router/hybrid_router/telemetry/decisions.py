@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from hybrid_router.core.decision import Decision
     from hybrid_router.table import Backend
 
-CONFIDENCES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+CONFIDENCES: Final[tuple[float, ...]] = (
+    0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95,
+)  # fmt: skip
 
 
 class Decisions:

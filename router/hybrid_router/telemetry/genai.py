@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 _TOKENS: Final = tuple(float(4**power) for power in range(14))
-_SECONDS: Final = (
+_SECONDS: Final[tuple[float, ...]] = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 )  # fmt: skip
-_FIRST: Final = (
+_FIRST: Final[tuple[float, ...]] = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
-_EACH: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
-_LABELS: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+_EACH: Final[tuple[float, ...]] = (
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5,
+)  # fmt: skip
+_LABELS: Final[tuple[str, ...]] = (
+    "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model",
+)  # fmt: skip
 OPERATIONS: Final = {"completions": "text_completion", "embeddings": "embeddings"}
 """`gen_ai.operation.name` by surface; `chat` for all others."""
 

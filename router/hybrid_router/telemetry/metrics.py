@@ -30,7 +30,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UNKNOWN_MODEL: Final = "unknown"
 """The label of every model name that the table does not know."""
 
-SECONDS: Final = (
+SECONDS: Final[tuple[float, ...]] = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 )  # fmt: skip
 """Histogram bounds for durations: those of OpenTelemetry's GenAI semantic conventions."""

@@ -38,7 +38,7 @@ _PASSED_OF_TRANSLATED: Final = frozenset(
 _PASSED: Final = _PASSED_OF_TRANSLATED | {b"content-encoding", b"content-type"}
 """A backend's header fields that the client gets, beside its rate limits."""
 _JSON: Final = b"content-type: application/json\r\n"
-_RATE_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_RATE_LIMITS: Final[tuple[bytes, ...]] = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _OWN_LIMITS: Final = b"x-ratelimit-"
 """Where the client's key has limits of its own, it does not get the backend's."""
 

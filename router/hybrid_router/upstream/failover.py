@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hybrid_router.ticker import Ticker
     from hybrid_router.upstream.client import UpstreamClient
 
-BACKOFF_SECONDS: Final = (0.05, 0.2)
+BACKOFF_SECONDS: Final[tuple[float, ...]] = (0.05, 0.2)
 """Before the same replica is asked again; drawn evenly, so that clients do not return together."""
 
 _AGAIN: Final = frozenset({Cause.CONNECT, Cause.BROKEN, Cause.SERVER_ERROR})

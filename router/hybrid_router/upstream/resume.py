@@ -35,7 +35,7 @@ LONGEST_CHARACTER: Final = 4
 ASK_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.05
 """Between two looks for a replica that can continue a stream."""
-_JSON: Final = ((b"content-type", b"application/json"),)
+_JSON = ((b"content-type", b"application/json"),)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
