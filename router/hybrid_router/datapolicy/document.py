@@ -105,6 +105,8 @@ def _said(value: Any) -> Document:  # noqa: ANN401  JSON
 
 _named: Final = re.compile(rb'"[ \t\n\r]*:')
 """The end of every name; in texts, of what looks like one."""
+_FAR: Final = 512
+"""Bytes from one quote to the next from which on looking for them one by one is faster."""
 _escaped: Final = re.compile(rb'\\"[ \t\n\r]*:')
 """Those of them whose quote ends no name, unless what escapes it is escaped itself."""
 
@@ -115,10 +117,29 @@ def _doubtful(body: bytes, kept: int) -> bool:
     Every name in the body ends with a quote and a colon. If there are as many of these as names
     were kept, each name was kept.
     """
-    named = len(_named.findall(body))
+    named = _names(body)
     if named == kept:
         return False
     return b'\\\\"' in body or named - len(_escaped.findall(body)) != kept
+
+
+def _names(body: bytes) -> int:
+    """Return how often a quote and a colon stand there, with white space between them or without.
+
+    A long text has few quotes, and from one to the next goes faster than the expression passes over
+    what is between them; where they turn out to be many, it takes the rest.
+    """
+    named, at, left = 0, 0, len(body) // _FAR
+    while left:
+        at = body.find(b'"', at)
+        if at < 0:
+            return named
+        after = body[at + 1 : at + 2]
+        if after == b":" or (after.isspace() and _named.match(body, at) is not None):
+            named += 1
+        at += 1
+        left -= 1
+    return named + len(_named.findall(body, at))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

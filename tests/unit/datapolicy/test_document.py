@@ -50,9 +50,9 @@ def said(read, body):
 
 
 @settings(deadline=None, max_examples=400)
-@given(anything())
-def test_both_ways_of_reading_say_the_same(text):
-    body = text.encode(errors="surrogatepass")
+@given(anything(), st.sampled_from([1, 1, 1, 60]))
+def test_both_ways_of_reading_say_the_same(text, times):
+    body = f"[{','.join([text] * times)}]".encode(errors="surrogatepass")
     assert said(document.read, body) == said(document.read_with_hook, body)
 
 
@@ -72,6 +72,7 @@ def test_both_ways_of_reading_say_the_same(text):
         pytest.param(b'{"a":1,"a":2,"t":": x"}', id="beside a text that begins with a colon"),
         pytest.param(b'{"a":1,"a":2,"t":"{\\"k\\": 1}"}', id="beside JSON in a text"),
         pytest.param(b'{"":1,"":2}', id="empty names"),
+        pytest.param(b"[" + b'"x",' * 300 + b'{"a":1,"a" : 2}]', id="behind many texts"),
     ],
 )
 def test_a_repeated_name_is_refused(body):
