@@ -162,7 +162,7 @@ def wide(folder: Path) -> Path:
     source, target = made("tiny-model"), folder / "model" / "current"
     target.mkdir(parents=True)
     for file in source.iterdir():
-        if file.suffix != ".safetensors":
+        if file.is_file() and file.suffix != ".safetensors":
             (target / file.name).write_bytes(file.read_bytes())
     config = json.loads((source / "config.json").read_text()) | WIDE
     (target / "config.json").write_text(json.dumps(config))
