@@ -148,10 +148,11 @@ EXACTING_PHRASES: Final[tuple[str, ...]] = (
 EXACTING_EACH: Final = 0.4
 EXACTING_MOST: Final = 3
 """Log-odds that each demand for care costs, and how many count. Judgement likewise."""
-_UNITS: Final[tuple[str, ...]] = (
-    "word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w",
-)  # fmt: skip
-_UNITS_AS_WORDS: Final = [(unit, f" {unit} ".encode()) for unit in _UNITS]
+_UNITS: Final = [
+    (unit, f" {unit} ".encode())
+    for unit in ("word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w")
+]
+"""What answers are measured in, and as it stands in `Said.spaced`."""
 
 
 def demands(said: words.Said) -> float:
@@ -160,7 +161,7 @@ def demands(said: words.Said) -> float:
     Nothing in a prompt adds log-odds here, so a prompt cannot talk itself easy.
     """
     cost = 0.0
-    for unit, word in _UNITS_AS_WORDS:
+    for unit, word in _UNITS:
         if said.spaced.find(word) < 0:
             continue
         at = said.low.find(unit)

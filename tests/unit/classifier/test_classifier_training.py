@@ -209,11 +209,8 @@ def votes_of(lexicon: words.Lexicon, token: str) -> int:
     """Return what a lexicon holds of one token, however a text would have to say it."""
     if token[0] == "#":
         return lexicon.votes(words.Said("", b"  ", [token.encode()]))
-    said = f" {token.strip('^*')} "
-    all_of = words.Said("", said.encode(), [])
-    others = {each for each in all_of.tokens() if each != token}
+    said = token[:-1] + token[0] * 9 if token[-1] == "*" else token.removeprefix("^")
+    all_of = words.Said("", f" {said} ".encode(), [])
+    others = all_of.tokens() - {token}
     _, known = shipped_lexicon()
-    if token[-1] == "*":
-        all_of = words.Said("", f" {token[:-1]}{token[:1] * 9} ".encode(), [])
-        others = all_of.tokens() - {token}
     return lexicon.votes(all_of) - sum(known.get(other, 0) for other in others)
