@@ -53,9 +53,9 @@ def _shape_of(byte: int) -> int:
 
 _SHAPE: Final = bytes(map(_shape_of, range(256)))
 _SHAPES: Final = {
-    "letters-upper": b"A", "digits": b"0", "symbols": b"=", "capitals": b" A",
-    "after-stop": b". A", "acronyms": b"AA", "numbers": b" 0", "decimals": b"0.0",
-    "years": b" 0000", "hyphens": b"a-a", "sentences": b". ", "variables": b" a ",
+    "letters-upper": "A", "digits": "0", "symbols": "=", "capitals": " A", "after-stop": ". A",
+    "acronyms": "AA", "numbers": " 0", "decimals": "0.0", "years": " 0000", "hyphens": "a-a",
+    "sentences": ". ", "variables": " a ",
 }  # fmt: skip
 _CAPITALS: Final = [*_SHAPES].index("capitals")
 _AFTER_STOP: Final = [*_SHAPES].index("after-stop")
@@ -91,7 +91,7 @@ def surface(text: str, length: int = 0) -> list[float]:
     size = len(raw) or 1
     words = low.encode(errors="replace").translate(_SPACES).split()
     n = len(words) + 1
-    shape = raw.translate(_SHAPE)
+    shape = raw.translate(_SHAPE).decode("ascii")
     counts = [shape.count(each) for each in _SHAPES.values()]
     found = [math.log(max(len(text), length) + 1), (len(raw) - len(text)) / size]
     found += [count / size for count in counts]
@@ -100,7 +100,7 @@ def surface(text: str, length: int = 0) -> list[float]:
     question = _options(whole, found)
     _question(question, found)
     names = counts[_CAPITALS] - counts[_AFTER_STOP]
-    letters = size - shape.count(b" ")
+    letters = size - shape.count(" ")
     found += (math.log(n), letters / n, len(set(words)) / n, names / n)
     found.append(n / (counts[_SENTENCES] + 1))
     return found

@@ -138,21 +138,24 @@ ASKED_WORDS: Final = 300
 """An answer of that many words or more is a long one."""
 LONG_ANSWER: Final = 1.5
 """Log-odds that a long answer costs. Judgement: no public labels hold long answers."""
-EXACTING: Final[tuple[bytes, ...]] = (
-    b" nuance ", b" nuances ", b" preserving ", b" wordplay ", b" idiom ", b" idioms ",
-    b" rhyme ", b" legal ", b" prove ", b" derive ", b" tradeoff ", b" tradeoffs ", b" justify ",
-)  # fmt: skip
+_EXACTING: Final = frozenset(
+    map(
+        words.key,
+        "nuance nuances preserving wordplay idiom idioms rhyme legal prove derive tradeoff "
+        "tradeoffs justify".split(),
+    )
+)
 EXACTING_PHRASES: Final[tuple[str, ...]] = (
     "step by step", "in detail", "trade-off", "from scratch", "edge cases", "compare and contrast",
 )  # fmt: skip
 EXACTING_EACH: Final = 0.4
 EXACTING_MOST: Final = 3
 """Log-odds that each demand for care costs, and how many count. Judgement likewise."""
-_UNITS: Final = [
-    (unit, f" {unit} ".encode())
+_UNITS: Final = {
+    words.key(unit): unit
     for unit in ("word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w")
-]
-"""What answers are measured in, and as it stands in `Said.spaced`."""
+}
+"""What answers are measured in, by the keys of these words."""
 
 
 def demands(said: words.Said) -> float:
@@ -160,17 +163,21 @@ def demands(said: words.Said) -> float:
 
     Nothing in a prompt adds log-odds here, so a prompt cannot talk itself easy.
     """
-    cost = 0.0
-    for unit, word in _UNITS:
-        if said.spaced.find(word) < 0:
-            continue
-        at = said.low.find(unit)
-        number = "".join([c for c in said.low[max(0, at - 7) : at] if c in "0123456789"])
-        if number and int(number) >= ASKED_WORDS:
+    cost, exacting = 0.0, set()
+    for key in said.keys:
+        if key in _EXACTING:
+            exacting.add(key)
+        elif key in _UNITS and _asked(said.low, _UNITS[key]) >= ASKED_WORDS:
             cost = LONG_ANSWER
-    exacting = sum([said.spaced.find(word) >= 0 for word in EXACTING])
-    exacting += sum([p in said.low for p in EXACTING_PHRASES])
-    return cost + EXACTING_EACH * min(exacting, EXACTING_MOST)
+    count = len(exacting) + sum([phrase in said.low for phrase in EXACTING_PHRASES])
+    return cost + EXACTING_EACH * min(count, EXACTING_MOST)
+
+
+def _asked(low: str, unit: str) -> int:
+    """Return the number before the first time that a unit is named; 0 where none is."""
+    at = low.find(unit)
+    number = "".join([c for c in low[max(0, at - 7) : at] if c in "0123456789"])
+    return int(number) if number else 0
 
 
 def sigmoid(z: float) -> float:

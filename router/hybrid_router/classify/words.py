@@ -30,10 +30,23 @@ UNIT: Final = 100
 LANE: Final = 32
 """Of log-odds in a vote; bits of a vote."""
 
-_LETTERS: Final = bytes(i if chr(i).isalpha() else ord(" ") for i in range(128)) + bytes(128)
-"""ASCII with a space for all that is no letter."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _SPACELESS: Final = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_GAP: Final = 0
+_LETTER: Final = 1
+_APART: Final = 2
+"""Kinds of characters: between words, of a word, and of a script that takes the long way."""
+_KNOWN: Final = 0x3000
+"""Characters below have their kind in a table: of the scripts with spaces nearly all."""
+
+
+def _kind(char: str) -> int:
+    if _SPACELESS.match(char):
+        return _APART
+    return _LETTER if char.isalnum() and not char.isdecimal() else _GAP
+
+
+_KINDS: Final = bytes(map(_kind, map(chr, range(_KNOWN))))
 _CODE: Final[tuple[str, ...]] = (
     "```", ";\n", "{\n", "()", "def ", "=>", "==", "return ", "#include", "import os", "const ",
 )  # fmt: skip
@@ -52,7 +65,6 @@ _STEM: Final = 0x9E3779B9
 """Tells the hash of a stem from that of a word."""
 _FIRST: Final = 1
 """What stands in pair with a turn's first word."""
-_SPACE: Final = 32
 _T = TypeVar("_T")
 
 
@@ -68,14 +80,16 @@ class Said(msgspec.Struct, frozen=True):
 
     low: str
     """The part of the turn in which words count, in lower case."""
-    spaced: bytes
-    """Its words in UTF-8, with spaces before, between and after them."""
+    keys: list[int]
+    """The hashes of its words, in their order."""
+    stems: list[int]
+    """The keys of the beginnings of long words."""
     marks: list[bytes]
     """What the shape says, such as `#code`."""
 
     def tokens(self) -> set[str]:
         """Return all that counts, so that no two kinds are mistaken for each other."""
-        words = self.spaced.decode().split()
+        words = written(self.low)
         pairs = map(" ".join, pairwise(_ends(words)))
         first = [f"^{word}" for word in words[:1]]
         stems = [f"{word[:STEM]}*" for word in words if len(word) > STEM]
@@ -86,11 +100,54 @@ def said(turn: str, length: int = 0) -> Said:
     """Return what speaks for an intent; `length` is that of the whole turn."""
     text = instructions(turn)
     low = text.lower()
-    if low.isascii():
-        spaced = b" %b " % low.encode().translate(_LETTERS)
-    else:
-        spaced = f" {' '.join(_words(low))} ".encode()
-    return Said(low, spaced, _marks(text, max(length, len(turn))))
+    keys: list[int] = []
+    stems: list[int] = []
+    if not _read(low.encode(errors="replace") + b" ", keys, stems):
+        words = written(low)
+        keys = list(map(key, words))
+        stems = [key(word[:STEM]) ^ _STEM for word in words if len(word) > STEM]
+    return Said(low, keys, stems, _marks(text, max(length, len(turn))))
+
+
+def _read(text: bytes, keys: list[int], stems: list[int]) -> bool:
+    """Hash the words of UTF-8 that ends with a space; False at a script that goes the long way.
+
+    What `key` says of each word that `written` finds, while every byte is read once.
+    """
+    word: i64 = _START
+    letters: i64 = 0
+    at: i64 = 0
+    end: i64 = len(text)
+    while at < end:
+        point: i64 = text[at]
+        after: i64 = at + 1
+        if point >= 0xE0:  # noqa: PLR2004  three bytes or four
+            second: i64 = text[at + 1]
+            third: i64 = text[at + 2]
+            point = (point & 0x1F) << 12 | (second & 0x3F) << 6 | third & 0x3F
+            after = at + 3
+            if point >= _KNOWN:
+                return False
+        elif point >= 0x80:  # noqa: PLR2004  two
+            second = text[at + 1]
+            point = (point & 0x1F) << 6 | second & 0x3F
+            after = at + 2
+        kind: i64 = _KINDS[point]
+        if kind == _LETTER:
+            letters += 1
+            if letters == STEM + 1:
+                stems.append(word ^ _STEM)
+            while at < after:
+                byte: i64 = text[at]
+                word = (word ^ byte) * _PRIME & 0xFFFFFFFF
+                at += 1
+        elif kind == _APART:
+            return False
+        elif letters:
+            keys.append(word)
+            word, letters = _START, 0
+        at = after
+    return True
 
 
 def _ends(words: list[_T]) -> list[_T]:
@@ -122,7 +179,7 @@ class Lexicon:
         numbers = {vote: number for number, vote in enumerate(self._votes)}
         table = [0] * _PLACES
         for token, vote in votes.items():
-            mixed = _key(token) * _MIX
+            mixed = _token(token) * _MIX
             at = mixed >> 31 & _PLACES - 1
             while table[at]:
                 at = at + 1 & _PLACES - 1
@@ -131,34 +188,23 @@ class Lexicon:
 
     def votes(self, found: Said) -> int:
         """Return the lanes: `UNIT` times the log-odds of each intent; a token counts once."""
-        text, places, keys = found.spaced, {0}, []
-        key: i64 = _START
-        letters: i64 = 0
-        index: i64
-        for index in range(len(text)):
-            byte: i64 = text[index]
-            if byte != _SPACE:
-                if byte & 0xC0 != 0x80:  # noqa: PLR2004  where a character begins
-                    letters += 1
-                    if letters == STEM + 1:
-                        self._find(key ^ _STEM, places)
-                key = (key ^ byte) * _PRIME & 0xFFFFFFFF
-            elif letters:
-                self._find(key, places)
-                keys.append(key)
-                key, letters = _START, 0
+        places = {0}
+        for word in found.keys:
+            self._find(word, places)
+        for stem in found.stems:
+            self._find(stem, places)
         before: i64 = _FIRST
-        for word in _ends(keys):
+        for word in _ends(found.keys):
             self._find(_pair(before, word), places)
             before = word
         for mark in found.marks:
             self._find(_hash(mark), places)
         return sum([self._votes[number >> 16] for number in places])
 
-    def _find(self, key: i64, places: set[int]) -> None:
+    def _find(self, token: i64, places: set[int]) -> None:
         """Note the place of a token and the number of its weights; nothing if it is not there."""
         table = self._table
-        mixed: i64 = key * _MIX
+        mixed: i64 = token * _MIX
         at: i64 = mixed >> 31 & _PLACES - 1
         mark: i64 = mixed >> 14 & _MARK
         while True:
@@ -175,31 +221,37 @@ class Lexicon:
             at = at + 1 & _PLACES - 1
 
 
-def _key(token: str) -> int:
+def key(word: str) -> int:
+    """Return the hash of a word in lower case, as it stands in `Said.keys`."""
+    return _hash(word.encode())
+
+
+def _token(token: str) -> int:
     """Return the hash of a token as `Said.tokens` writes it."""
     first, _, second = token.partition(" ")
     if second:
-        return _pair(_hash(first.encode()), _hash(second.encode()))
+        return _pair(key(first), key(second))
     if token[0] == "^":
-        return _pair(_FIRST, _hash(token[1:].encode()))
+        return _pair(_FIRST, key(token[1:]))
     if token[-1] == "*":
-        return _hash(token[:-1].encode()) ^ _STEM
-    return _hash(token.encode())
+        return key(token[:-1]) ^ _STEM
+    return key(token)
 
 
 def _hash(token: bytes) -> i64:
     """Return FNV-1a of 32 bits (http://www.isthe.com/chongo/tech/comp/fnv/)."""
-    key: i64 = _START
+    found: i64 = _START
     for byte in token:
-        key = (key ^ byte) * _PRIME & 0xFFFFFFFF
-    return key
+        found = (found ^ byte) * _PRIME & 0xFFFFFFFF
+    return found
 
 
 def _pair(first: i64, second: i64) -> i64:
     return first * _BESIDE + second & 0xFFFFFFFF
 
 
-def _words(low: str) -> list[str]:
+def written(low: str) -> list[str]:
+    """Return the words of a text in lower case; of scripts without spaces, pairs of characters."""
     words: list[str] = []
     for word in _WORD.findall(low):
         if _SPACELESS.match(word):

@@ -190,6 +190,19 @@ def test_the_table_finds_what_the_tokens_say(text: str) -> None:
     assert lexicon.votes(found) == sum(known.get(token, 0) for token in found.tokens())
 
 
+@settings(deadline=None, max_examples=200)
+@given(
+    st.text(max_size=100)
+    | st.text("aAzÉßµ²¼ªΩжא9_'- \n·×“…€ﬁกあ中한😀\u0301\u2fff\u3000\ud800", max_size=40)
+    | st.lists(st.sampled_from([*PIECES, "naïve ", "привет ", "“so”… ", "ﬁne", "ก"])).map("".join)
+)
+def test_words_have_the_keys_that_their_letters_make_in_every_script(text: str) -> None:
+    found, written = words.said(text), words.written(words.instructions(text).lower())
+    assert found.keys == list(map(words.key, written))
+    stems = {words.key(word[: words.STEM]) for word in written if len(word) > words.STEM}
+    assert len(set(found.stems)) == len(stems)
+
+
 def test_a_lexicon_that_no_table_holds_is_an_error() -> None:
     with pytest.raises(ValueError, match="60000 tokens are more than a lexicon holds"):
         words.Lexicon({f"token{number}": [(0, 1.0)] for number in range(60_000)})
@@ -208,9 +221,9 @@ def shipped_lexicon() -> tuple[words.Lexicon, dict[str, int]]:
 def votes_of(lexicon: words.Lexicon, token: str) -> int:
     """Return what a lexicon holds of one token, however a text would have to say it."""
     if token[0] == "#":
-        return lexicon.votes(words.Said("", b"  ", [token.encode()]))
+        return lexicon.votes(words.Said("", [], [], [token.encode()]))
     said = token[:-1] + token[0] * 9 if token[-1] == "*" else token.removeprefix("^")
-    all_of = words.Said("", f" {said} ".encode(), [])
+    all_of = words.said(said)
     others = all_of.tokens() - {token}
     _, known = shipped_lexicon()
     return lexicon.votes(all_of) - sum(known.get(other, 0) for other in others)
