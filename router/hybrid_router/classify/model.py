@@ -138,12 +138,9 @@ ASKED_WORDS: Final = 300
 """An answer of that many words or more is a long one."""
 LONG_ANSWER: Final = 1.5
 """Log-odds that a long answer costs. Judgement: no public labels hold long answers."""
-_EXACTING: Final = frozenset(
-    map(
-        words.key,
-        "nuance nuances preserving wordplay idiom idioms rhyme legal prove derive tradeoff "
-        "tradeoffs justify".split(),
-    )
+_EXACTING: Final = (
+    "nuance nuances preserving wordplay idiom idioms rhyme legal prove derive tradeoff tradeoffs "
+    "justify"
 )
 EXACTING_PHRASES: Final[tuple[str, ...]] = (
     "step by step", "in detail", "trade-off", "from scratch", "edge cases", "compare and contrast",
@@ -156,6 +153,7 @@ _UNITS: Final = {
     for unit in ("word", "words", "w\u00f6rter", "mots", "palabras", "parole", "s\u0142\u00f3w")
 }
 """What answers are measured in, by the keys of these words."""
+_DEMANDING: Final = frozenset([*_UNITS, *map(words.key, _EXACTING.split())])
 
 
 def demands(said: words.Said) -> float:
@@ -163,14 +161,15 @@ def demands(said: words.Said) -> float:
 
     Nothing in a prompt adds log-odds here, so a prompt cannot talk itself easy.
     """
-    cost, exacting = 0.0, set()
-    for key in said.keys:
-        if key in _EXACTING:
-            exacting.add(key)
-        elif key in _UNITS and _asked(said.low, _UNITS[key]) >= ASKED_WORDS:
+    cost, exacting = 0.0, 0
+    for key in _DEMANDING.intersection(said.keys):
+        unit = _UNITS.get(key)
+        if unit is None:
+            exacting += 1
+        elif _asked(said.low, unit) >= ASKED_WORDS:
             cost = LONG_ANSWER
-    count = len(exacting) + sum([phrase in said.low for phrase in EXACTING_PHRASES])
-    return cost + EXACTING_EACH * min(count, EXACTING_MOST)
+    exacting += sum([phrase in said.low for phrase in EXACTING_PHRASES])
+    return cost + EXACTING_EACH * min(exacting, EXACTING_MOST)
 
 
 def _asked(low: str, unit: str) -> int:
