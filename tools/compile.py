@@ -45,8 +45,8 @@ MODULES = (
     "telemetry/metrics", "telemetry/series", "telemetry/trace",
     "translate/outgoing", "translate/surfaces",
     "upstream/attempt", "upstream/budget", "upstream/client", "upstream/failover",
-    "upstream/failures", "upstream/lane", "upstream/outgoing", "upstream/pace", "upstream/pool",
-    "upstream/queue", "upstream/relay", "upstream/resume", "upstream/wire",
+    "upstream/failures", "upstream/job", "upstream/lane", "upstream/outgoing", "upstream/pace",
+    "upstream/pool", "upstream/queue", "upstream/relay", "upstream/resume", "upstream/wire",
 )  # fmt: skip
 """What a request passes. Left out: types that msgspec decodes into, for mypyc does not keep what
 stands between the brackets of an annotation; and dataclasses with slots.

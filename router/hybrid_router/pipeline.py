@@ -27,7 +27,7 @@ from hybrid_router.ticker import Ticker
 from hybrid_router.translate.surfaces import has, reachable
 from hybrid_router.unanswered import unanswered
 from hybrid_router.upstream.failover import Failover
-from hybrid_router.upstream.job import Job
+from hybrid_router.upstream.job import Asker, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -268,20 +268,13 @@ def _job(
     alias: bool,
     delivers: bool,
 ) -> Job:
-    return Job(
-        call=call,
-        client=exchange,
-        headers=exchange.request.headers,
-        request_id=exchange.request_id,
-        targets=decision.targets,
-        policy=answering.table.policy,
-        clearance=answering.clearance,
-        alias=alias,
-        delivers=delivers,
-        prefix=answering.prefix,
-        began=exchange.began,
-        spans=answering.spans,
-    )
+    asker = Asker(exchange, exchange.request.headers, exchange.request_id, exchange.began)
+    policy, clearance = answering.table.policy, answering.clearance
+    job = Job(asker, call, decision.targets, policy, clearance, answering.prefix)
+    job.alias = alias
+    job.delivers = delivers
+    job.spans = answering.spans
+    return job
 
 
 def _refusal(classes: tuple[str, ...]) -> str:

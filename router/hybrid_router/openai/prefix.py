@@ -28,10 +28,9 @@ _BESIDE: Final[tuple[str, ...]] = ("tools", "system", "instructions")
 """Fields beside the messages that a prompt begins with, on the surfaces that have them."""
 _CONTENT: Final[tuple[str, ...]] = ("messages", "input", "prompt")
 
-_PLAIN: Final = re.compile(
-    rb'[\[,]\s*\{\s*"role"\s*:\s*"([a-z]+)"\s*,\s*"content"\s*:\s*"([^"\\]*)"\s*\}'
-)
-"""A message of one text without escapes, which reads the same decoded or not."""
+_OPENED: Final = re.compile(rb'[\[,]\s*\{\s*"role"\s*:\s*"([a-z]+)"\s*,\s*"content"\s*:\s*"')
+_CLOSED: Final = re.compile(rb'"\s*\}')
+"""Around a message of one text; without escapes, that reads the same decoded or not."""
 _GAP: Final = re.compile(r"[,\s]*")
 _USER: Final = re.compile(r'\{\s*"role"\s*:\s*"user"')
 _read: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed lacks it
@@ -57,15 +56,29 @@ def prefix(call: Call, model: str) -> Prefix:
 
 
 def _plain_turns(raw: msgspec.Raw) -> tuple[bytes, bytes] | None:
-    """Return what `_turns` does, if the messages are of the commonest form; None otherwise."""
+    """Return what `_turns` does, if the messages are of the commonest form; None otherwise.
+
+    Of a user turn that goes on behind the head, its beginning is enough.
+    """
+    head = bytes(memoryview(raw)[: HEADS[0]])
     before: list[bytes] = []
-    found = _PLAIN.match(raw, 0, HEADS[0])
-    while found is not None:
-        role, text = found.groups()
-        if role == b"user":
+    at = 0
+    while (opened := _OPENED.match(head, at)) is not None:
+        at = opened.end()
+        end = head.find(b'"', at)
+        user = opened[1] == b"user"
+        text = head[at:end] if end >= 0 else head[at : at + OWN_BYTES]
+        if text.find(b"\\") >= 0:
+            return None
+        if end < 0:
+            return (b"\0".join(before), text) if user and len(text) == OWN_BYTES else None
+        closed = _CLOSED.match(head, end)
+        if closed is None:
+            return None
+        if user:
             return b"\0".join(before), text
         before.append(text)
-        found = _PLAIN.match(raw, found.end(), HEADS[0])
+        at = closed.end()
     return None
 
 

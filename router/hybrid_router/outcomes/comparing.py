@@ -25,7 +25,7 @@ from hybrid_router.openai.errors import ApiError
 from hybrid_router.openai.request import parse
 from hybrid_router.outcomes import judge
 from hybrid_router.telemetry.access import Outcome
-from hybrid_router.upstream.job import Job
+from hybrid_router.upstream.job import Asker, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,11 +199,9 @@ class Comparing:
         self, case: _Case, call: Call, target: Target, clearance: Clearance, jobs: list[Job]
     ) -> str | None:
         policy = msgspec.structs.replace(case.table.policy, attempts=1)
-        job = Job(
-            call=call, client=_Nobody(), headers={}, request_id=case.request_id,
-            targets=(target,), policy=policy, clearance=clearance, alias=False, delivers=False,
-            prefix=lambda *_: b"", began=time.monotonic(),
-        )  # fmt: skip
+        asker = Asker(_Nobody(), {}, case.request_id, time.monotonic())
+        job = Job(asker, call, (target,), policy, clearance, lambda *_: b"")
+        job.delivers = False
         jobs.append(job)
         if not await self._failover.run(job) or job.last is None:
             return None

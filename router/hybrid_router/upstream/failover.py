@@ -235,11 +235,11 @@ class Failover:
         self, job: Job, place: Place, attempt: Attempt, path: str, body: Cleared
     ) -> Ended:
         """Send a request, wait for its end, and account for it."""
-        call, (target, pool, replica) = job.call, place
+        call, target, pool, replica = job.call, place.target, place.pool, place.replica
         origin, full_path = self._upstream.target(
             located(replica.url, path, target.model), replica.tls
         )
-        span = job.spans.attempt(call, *place) if job.spans is not None else None
+        span = job.spans.attempt(call, target, pool, replica) if job.spans is not None else None
         passed = passed_headers(job.headers, job.request_id, pool.backend, span)
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
         began = time.monotonic()

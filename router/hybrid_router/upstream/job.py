@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
-
-from hybrid_router.datapolicy.gate import Clearance
-from hybrid_router.openai.request import Call, Outgoing
-from hybrid_router.table import Backend, Policy, Target
-from hybrid_router.telemetry.trace import Tried
-from hybrid_router.telemetry.tracing import Spans
-from hybrid_router.upstream.attempt import Downstream, Ended
-from hybrid_router.upstream.draft import Draft
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from hybrid_router.core.limits import Reservation
+    from hybrid_router.datapolicy.gate import Clearance
     from hybrid_router.discovery.registry import Pool, Replica
-    from hybrid_router.telemetry.tracing import AttemptSpan
+    from hybrid_router.openai.request import Call, Outgoing
+    from hybrid_router.table import Backend, Policy, Target
+    from hybrid_router.telemetry.trace import Tried
+    from hybrid_router.telemetry.tracing import AttemptSpan, Spans
+    from hybrid_router.upstream.attempt import Downstream, Ended
+    from hybrid_router.upstream.draft import Draft
 
 
-class Job(msgspec.Struct, eq=False):
-    """A request on its way through its attempts.
+class Asker:
+    """Who asks.
 
     Attributes:
         headers: of the client's request, by lower-case name.
+        began: seconds of the monotonic clock.
+    """
+
+    def __init__(
+        self, client: Downstream, headers: Mapping[bytes, bytes], request_id: str, began: float
+    ) -> None:
+        self.client = client
+        self.headers = headers
+        self.request_id = request_id
+        self.began = began
+
+
+class Job:
+    """A request on its way through its attempts.
+
+    A class of its own attributes, which compiled code reads at the price of a pointer: a hundred
+    of them are read in a request.
+
+    Attributes:
         clearance: what may be done with the request.
+        prefix: makes the response's own header lines for an attempt.
         alias: the name stands for several targets.
         delivers: attempts write the answer to the client; else it is left in `last`.
-        prefix: makes the response's own header lines for an attempt.
         draft: judges what a local model answers; None where nobody does, or it has been judged.
         lines: what `prefix` made for the last attempt.
-        began: seconds of the monotonic clock.
         deadline: moment by which something generated must be there.
         attempts: made so far.
         last: how the last attempt ended.
@@ -50,36 +65,45 @@ class Job(msgspec.Struct, eq=False):
         tried: replicas that have been tried, by URL.
     """
 
-    call: Call
-    client: Downstream
-    headers: Mapping[bytes, bytes]
-    request_id: str
-    targets: tuple[Target, ...]
-    policy: Policy
-    clearance: Clearance
-    alias: bool
-    delivers: bool
-    prefix: Callable[[Job, Backend, Outgoing], bytes]
-    began: float
-    draft: Draft | None = None
-    deadline: float = 0.0
-    attempts: int = 0
-    last: Ended | None = None
-    target: Target | None = None
-    backend: Backend | None = None
-    trail: list[Tried] = []
-    failed: list[str] = []
-    unsaid: str | None = None
-    withheld: str | None = None
-    lines: bytes = b""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    usd: float | None = None
-    queued: bool = False
-    spilled: bool = False
-    at: int = 0
-    spans: Spans | None = None
-    tried: set[str] = set()
+    def __init__(
+        self,
+        asker: Asker,
+        call: Call,
+        targets: tuple[Target, ...],
+        policy: Policy,
+        clearance: Clearance,
+        prefix: Callable[[Job, Backend, Outgoing], bytes],
+    ) -> None:
+        self.client = asker.client
+        self.headers = asker.headers
+        self.request_id = asker.request_id
+        self.began = asker.began
+        self.call = call
+        self.targets = targets
+        self.policy = policy
+        self.clearance = clearance
+        self.prefix = prefix
+        self.alias = False
+        self.delivers = True
+        self.draft: Draft | None = None
+        self.deadline = 0.0
+        self.attempts = 0
+        self.last: Ended | None = None
+        self.target: Target | None = None
+        self.backend: Backend | None = None
+        self.trail: list[Tried] = []
+        self.failed: list[str] = []
+        self.unsaid: str | None = None
+        self.withheld: str | None = None
+        self.lines = b""
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.usd: float | None = None
+        self.queued = False
+        self.spilled = False
+        self.at = 0
+        self.spans: Spans | None = None
+        self.tried: set[str] = set()
 
     @property
     def tokens(self) -> int:
@@ -119,15 +143,16 @@ class Job(msgspec.Struct, eq=False):
         return self.attempts >= self.policy.attempts or time.monotonic() >= self.deadline
 
 
-class Place(NamedTuple):
+class Place:
     """Where an attempt is made."""
 
-    target: Target
-    pool: Pool
-    replica: Replica
+    def __init__(self, target: Target, pool: Pool, replica: Replica) -> None:
+        self.target = target
+        self.pool = pool
+        self.replica = replica
 
 
-class Held(NamedTuple):
+class Held:
     """What an attempt holds until it has ended.
 
     Attributes:
@@ -137,7 +162,14 @@ class Held(NamedTuple):
         span: where spans are recorded.
     """
 
-    tokens: int
-    accounted: int
-    reserved: Reservation | None
-    span: AttemptSpan | None
+    def __init__(
+        self,
+        tokens: int,
+        accounted: int,
+        reserved: Reservation | None,
+        span: AttemptSpan | None,
+    ) -> None:
+        self.tokens = tokens
+        self.accounted = accounted
+        self.reserved = reserved
+        self.span = span

@@ -163,6 +163,24 @@ def test_how_json_is_written_does_not_matter(messages: str) -> None:
     assert prefix(parse("chat", body), "model") == expected
 
 
+TEXTS = st.sampled_from(["x", "é", "x\n", '"', "\\"])
+
+
+@given(st.integers(0, 1_500), st.integers(0, 380), TEXTS)
+def test_further_fields_of_a_turn_do_not_matter(before: int, length: int, text: str) -> None:
+    messages = [("system", "s" * before), ("user", "a" * (length % 7) + text * length)]
+    further = [{"role": r, "content": c, "name": "x"} for r, c in messages]
+    assert call(*messages) == call(messages=further)
+
+
+@given(st.integers(0, 5_000), st.integers(0, 9_000), TEXTS)
+def test_a_conversation_stays_wherever_the_part_that_is_read_ends(
+    before: int, length: int, text: str
+) -> None:
+    messages = [("system", "s" * before), ("user", "a" * (length % 7) + text * length)]
+    assert call(*messages) == call(*messages, ("assistant", "So."), ("user", "And?"))
+
+
 OTHER = {
     "another question": call(SYSTEM, ("user", "Who?")),
     "another system prompt": call(("system", "Be verbose."), ASK),
