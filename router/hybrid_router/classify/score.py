@@ -26,6 +26,8 @@ class Score:
         self._edges = additive.edges
         self._steps = additive.steps
         self._weights = additive.weights
+        # Of a prompt, half of the features are 0: there is no dollar, and nobody is asked who.
+        self._zeros = additive.normal([0.0] * len(additive.edges))
         places = combinations(map(features.NAMES.index, PAIRED), 2)
         self._pairs = [
             (first, second, weight)
@@ -37,15 +39,18 @@ class Score:
         normal: list[float] = []
         total: float = self._bias
         for index, value in enumerate(found):
-            edges = self._edges[index]
-            low, high = 0, len(edges)
-            while low < high:
-                middle = (low + high) // 2
-                if value < edges[middle]:
-                    high = middle
-                else:
-                    low = middle + 1
-            step = self._steps[index][low]
+            if value:
+                edges = self._edges[index]
+                low, high = 0, len(edges)
+                while low < high:
+                    middle = (low + high) // 2
+                    if value < edges[middle]:
+                        high = middle
+                    else:
+                        low = middle + 1
+                step = self._steps[index][low]
+            else:
+                step = self._zeros[index]
             normal.append(step)
             total += self._weights[index] * step
         for first, second, weight in self._pairs:

@@ -16,6 +16,8 @@ import msgspec
 from hybrid_router.core.balance import Prefix
 
 if TYPE_CHECKING:
+    from mypy_extensions import i64
+
     from hybrid_router.openai.request import Call
 
 HEADS: Final[tuple[int, ...]] = (4 * 1024, 64 * 1024)
@@ -30,7 +32,8 @@ _CONTENT: Final[tuple[str, ...]] = ("messages", "input", "prompt")
 
 _OPENED: Final = re.compile(rb'[\[,]\s*\{\s*"role"\s*:\s*"([a-z]+)"\s*,\s*"content"\s*:\s*"')
 _CLOSED: Final = re.compile(rb'"\s*\}')
-"""Around a message of one text; without escapes, that reads the same decoded or not."""
+"""Around a message of one text."""
+_BACKSLASH: Final = 0x5C
 _GAP: Final = re.compile(r"[,\s]*")
 _USER: Final = re.compile(r'\{\s*"role"\s*:\s*"user"')
 _read: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed lacks it
@@ -65,21 +68,39 @@ def _plain_turns(raw: msgspec.Raw) -> tuple[bytes, bytes] | None:
     at = 0
     while (opened := _OPENED.match(head, at)) is not None:
         at = opened.end()
-        end = head.find(b'"', at)
+        end = _end(head, at)
         user = opened[1] == b"user"
         text = head[at:end] if end >= 0 else head[at : at + OWN_BYTES]
-        if text.find(b"\\") >= 0:
-            return None
+        escaped = text.find(b"\\") >= 0
         if end < 0:
-            return (b"\0".join(before), text) if user and len(text) == OWN_BYTES else None
+            whole = user and not escaped and len(text) == OWN_BYTES
+            return (b"\0".join(before), text) if whole else None
         closed = _CLOSED.match(head, end)
         if closed is None:
             return None
+        if escaped:
+            try:
+                text = msgspec.json.decode(head[at - 1 : end + 1], type=str).encode()
+            except ValueError:
+                return None  # a lone surrogate, for one
         if user:
             return b"\0".join(before), text
         before.append(text)
         at = closed.end()
     return None
+
+
+def _end(head: bytes, at: int) -> int:
+    """Return the place of the quote that ends a string; -1 if it is not there."""
+    end: i64 = head.find(b'"', at)
+    while end > at:
+        back: i64 = end
+        while back > at and head[back - 1] == _BACKSLASH:
+            back -= 1
+        if not (end - back) & 1:
+            break
+        end = head.find(b'"', end + 1)
+    return end
 
 
 def _turns(messages: msgspec.Raw) -> tuple[bytes, bytes] | None:
