@@ -164,12 +164,14 @@ class Pipeline:
         call = await asyncio.to_thread(read, body) if large else read(body)
         answering.call = call
         answering.ticket = self._admission.admit(exchange.key_id, call)
+        kept: str | None = None
         if answering.table.policy.data is not None:
             answering.clearance = await self._gates.judge(answering.table, call.body)
             call.decoded = answering.clearance.taken()
-        clearance = answering.clearance
-        if clearance.ruling.refused:
-            raise ApiError(403, "data_policy", _refusal(clearance.ruling.refused))
+            ruling = answering.clearance.ruling
+            if ruling.refused:
+                raise ApiError(403, "data_policy", _refusal(ruling.refused))
+            kept = ruling.kept
         model = _model(answering.table, call)
         answering.model = call.model
         if call.kind == "count_tokens" and not _counted(answering.table, model):
@@ -179,7 +181,7 @@ class Pipeline:
         if isinstance(call, ResponsesCall) and len(model.targets) > 1:
             call.share()
         decision = answering.decision = await self._decide(
-            answering.table, model, call, (exchange, clearance.ruling.kept)
+            answering.table, model, call, (exchange, kept)
         )
         call.decoded = None
         answering.reason = decision.reason
