@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 MEDIA_TYPES: Final = frozenset(
     {
@@ -107,6 +110,7 @@ _named: Final = re.compile(rb'"[ \t\n\r]*:')
 """The end of every name; in texts, of what looks like one."""
 _FAR: Final = 512
 """Bytes from one quote to the next from which on looking for them one by one is faster."""
+_BACKSLASH: Final = 0x5C
 _escaped: Final = re.compile(rb'\\"[ \t\n\r]*:')
 """Those of them whose quote ends no name, unless what escapes it is escaped itself."""
 
@@ -117,29 +121,35 @@ def _doubtful(body: bytes, kept: int) -> bool:
     Every name in the body ends with a quote and a colon. If there are as many of these as names
     were kept, each name was kept.
     """
-    named = _names(body)
+    named, at = _names(body)
+    if at < 0:
+        return named != kept
+    rest = body[at:]
+    named += len(_named.findall(rest))
     if named == kept:
         return False
-    return b'\\\\"' in body or named - len(_escaped.findall(body)) != kept
+    return b'\\\\"' in rest or named - len(_escaped.findall(rest)) != kept
 
 
-def _names(body: bytes) -> int:
-    """Return how often a quote and a colon stand there, with white space between them or without.
+def _names(body: bytes) -> tuple[int, int]:
+    """Return how many names end before a place, and that place; -1 for the end of the body.
 
     A long text has few quotes, and from one to the next goes faster than the expression passes over
-    what is between them; where they turn out to be many, it takes the rest.
+    what is between them; where they turn out to be many, the rest is left to it.
     """
     named, at, left = 0, 0, len(body) // _FAR
     while left:
-        at = body.find(b'"', at)
-        if at < 0:
-            return named
-        after = body[at + 1 : at + 2]
-        if after == b":" or (after.isspace() and _named.match(body, at) is not None):
-            named += 1
-        at += 1
+        at = body.find(b'"', at) + 1
+        if not at:
+            return named, -1
+        after = body[at : at + 1]
+        if (after == b":" or after.isspace()) and _named.match(body, at - 1) is not None:
+            before: i64 = at - 1
+            while before and body[before - 1] == _BACKSLASH:
+                before -= 1
+            named += (at - before) & 1
         left -= 1
-    return named + len(_named.findall(body, at))
+    return named, at
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

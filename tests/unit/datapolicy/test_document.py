@@ -73,6 +73,11 @@ def test_both_ways_of_reading_say_the_same(text, times):
         pytest.param(b'{"a":1,"a":2,"t":"{\\"k\\": 1}"}', id="beside JSON in a text"),
         pytest.param(b'{"":1,"":2}', id="empty names"),
         pytest.param(b"[" + b'"x",' * 300 + b'{"a":1,"a" : 2}]', id="behind many texts"),
+        pytest.param(b'{"t":"%s","a":1,"a":2}' % (b"x" * 9999), id="behind a long text"),
+        pytest.param(
+            b'{"t":"%s\\":","a\\\\":1,"a\\\\":2}' % (b"x" * 9999),
+            id="behind a long text that holds a quote and a colon",
+        ),
     ],
 )
 def test_a_repeated_name_is_refused(body):
@@ -86,6 +91,9 @@ def test_a_repeated_name_is_refused(body):
         pytest.param(b'{"a":{"a":{"a":1}}}', id="one name in three objects"),
         pytest.param(b'{"a":"{\\"a\\":1,\\"a\\":2}"}', id="in the JSON that a text holds"),
         pytest.param(b'{"a":":","b":"\\":","c\\\\":1}', id="texts that look like names"),
+        pytest.param(
+            b'{"a":"%s\\":","b":"\\": ","c\\\\":1}' % (b"x" * 9999), id="the same in long texts"
+        ),
     ],
 )
 def test_names_that_do_not_repeat_in_one_object_are_none(body):
