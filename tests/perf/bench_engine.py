@@ -1,13 +1,13 @@
 """`make bench-engine`: the simulator's engine held to a real vLLM on this machine's CPU.
 
-    python -m tests.perf.bench_engine [--seconds 60] [--rate 0.5] [--rows FILE]
+    python -m tests.perf.bench_engine [--requests 40] [--load 0.6] [--rows FILE]
 
-The engine is a Llama with random weights (12 layers, 768 wide: 0.1 billion parameters). Prompts
-alone and batches alone give the three rates by which the event model knows an engine
-(`hybrid_operator.simulate.engine`): prefill, decode, and the fastest request. With these it
-replays the mix, requests at random times (Poisson), and the times to the first token and between
-tokens are compared. Needs `tests/cluster/vllm-env` and `tests/cluster/tiny-model`; 4 minutes on an
-idle machine.
+The engine is a Llama with random weights (8 layers, 512 wide: 30 million parameters). Prompts alone
+and batches alone give the three rates by which the event model knows an engine
+(`hybrid_operator.simulate.engine`): prefill, decode, and the fastest request. With these it replays
+the mix, requests at random times (Poisson), as many a second as come to a share of what the engine
+can do, and the times to the first token and between tokens are compared. Needs
+`tests/cluster/vllm-env` and `tests/cluster/tiny-model`; 5 minutes on an idle machine.
 
 build/bench/engine.csv has the rows; `--rows` compares those of an earlier run instead of measuring:
 
@@ -40,19 +40,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OUT = Path("build") / "bench"
-PROMPTS = (64, 256, 512, 1024, 2048)
-BATCHES = (1, 2, 4, 8, 16, 32)
+PROMPTS = (64, 256, 512, 1024)
+BATCHES = (1, 2, 4, 8, 16)
+MIX_PROMPT, MIX_GENERATED = (16, 600), (4, 60)
+"""Tokens of the mix's requests, from and to, all as likely."""
 SHORT, LONG = 8, 40
 """Tokens of answers whose difference in time is that of the steps between."""
-RUNS = 5
+RUNS = 3
 """Of which the least counts: what else the machine does only adds."""
 WIDE = {
-    "hidden_size": 768,
-    "intermediate_size": 2048,
-    "num_attention_heads": 12,
+    "hidden_size": 512,
+    "intermediate_size": 1536,
+    "num_attention_heads": 8,
     "num_key_value_heads": 4,
     "head_dim": 64,
-    "num_hidden_layers": 12,
+    "num_hidden_layers": 8,
 }
 
 
@@ -136,13 +138,13 @@ def together(port: int, batch: int, generated: int, run: int) -> float:
     return time.perf_counter() - began
 
 
-def mix(port: int, seconds: float, rate: float) -> list[Row]:
-    """Send requests at random times, `rate` a second in the mean."""
+def mix(port: int, count: int, rate: float) -> list[Row]:
+    """Send `count` requests at random times, `rate` a second in the mean."""
     draw, at, plan = random.Random(1), 0.0, []  # noqa: S311  arrivals
-    while at < seconds:
-        plan.append((at, draw.randint(16, 600), draw.randint(4, 60)))
+    for _ in range(count):
+        plan.append((at, draw.randint(*MIX_PROMPT), draw.randint(*MIX_GENERATED)))
         at += draw.expovariate(rate)
-    say(f"a mix of {len(plan)} requests in {seconds:g} s")
+    say(f"a mix of {count} requests in {at:.0f} s")
     began = time.perf_counter()
 
     def one(index: int) -> Row:
@@ -169,19 +171,18 @@ def wide(folder: Path) -> Path:
     return target.parent
 
 
-def measured(seconds: float, rate: float) -> list[Row]:
-    """Return what a vLLM that is started for it does."""
+def measured(count: int, load: float) -> list[Row]:
+    """Return what a vLLM that is started for it does; the mix takes `load` of its time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         extra = ("--load-format", "dummy", "--no-enable-prefix-caching")
         say("starting vLLM")
         with engines(1, str(wide(folder)), folder, *extra) as (engine,):
             ask(engine.port, 512, 8, 0)  # the first request compiles and allocates
-            return [
-                *prefill(engine.port),
-                *decode(engine.port),
-                *mix(engine.port, seconds, rate),
-            ]
+            alone = [*prefill(engine.port), *decode(engine.port)]
+            of = rates(alone)
+            takes = sum(MIX_PROMPT) / 2 / of.prefill + sum(MIX_GENERATED) / 2 / of.decode
+            return [*alone, *mix(engine.port, count, load / takes)]
 
 
 def rates(rows: Sequence[Row]) -> Rates:
@@ -258,12 +259,17 @@ def say(text: str) -> None:
 def main() -> int:
     """Measure, or read; write build/bench/engine.csv, .json and .md; print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the mix")
-    parser.add_argument("--rate", type=float, default=0.5, help="of the mix, requests a second")
+    parser.add_argument("--requests", type=int, default=40, help="of the mix (default 40)")
+    parser.add_argument(
+        "--load",
+        type=float,
+        default=0.6,
+        help="share of the engine's time that the mix takes (default 0.6)",
+    )
     parser.add_argument("--rows", type=Path, help="compare these instead of measuring")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, vLLM ends too
-    rows = read(given.rows) if given.rows else measured(given.seconds, given.rate)
+    rows = read(given.rows) if given.rows else measured(given.requests, given.load)
     if not given.rows:
         write(OUT / "engine.csv", rows)
     figures, text = table(rows)
