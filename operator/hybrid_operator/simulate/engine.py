@@ -1,9 +1,10 @@
 """One engine with continuous batching, as a queue in continuous time.
 
-A second of the engine is shared: every running request decodes at up to `FASTEST` tokens/s, all
-together at most at the engine's decode rate; prefill, one prompt at a time, gets what is left, at
-least `PREFILL_SHARE` (vLLM's chunked prefill). A request is admitted when its KV cache fits, in the
-order of arrival.
+The engine works in steps, as vLLM does with chunked prefill: a step gives every request that
+decodes one token, and computes up to `CHUNK` tokens of the prompt whose turn it is. It lasts as
+long as both take: decoding `1/FASTEST` seconds, or longer where all together reach the decode
+rate. So whoever decodes waits for the prompts of others. A request is admitted when its KV cache
+fits, in the order of arrival.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ FASTEST = 40.0
 """Tokens/s of one request that decodes alone: 25 ms between tokens, an 8B model on an A10G. As a
 step is bound by reading the weights, others slow it by little until `decode` is reached: held to
 published figures by tests/unit/scaling/test_scaling_engine.py."""
-PREFILL_SHARE = 0.5
+CHUNK = 2048
+"""Prompt tokens of a step: vLLM's `max_num_batched_tokens` on GPUs below 70 GiB."""
 SEQUENCES = 256
 """Requests at once: vLLM's default below 70 GiB."""
 KV_TOKENS = 60_000
@@ -117,10 +119,14 @@ class Engine:
 
     def _share(self) -> None:
         count = len(self._decoding)
-        busy = 1 - PREFILL_SHARE if self._prefilling else 1.0
-        self._rate = min(self.fastest, self.decode * busy / count) if count else self.fastest
-        used = self._rate * count / self.decode
-        self._prefill_rate = self.prefill * max(1 - used, PREFILL_SHARE)
+        step = max(1 / self.fastest, count / self.decode) if count else 0.0
+        if self._prefilling:
+            chunk = min(CHUNK, max(self._prefilling[0].prompt, 1))
+            step += chunk / self.prefill
+            self._prefill_rate = chunk / step
+        else:
+            self._prefill_rate = self.prefill
+        self._rate = 1 / step if step else self.fastest
 
     def _work(self, seconds: float) -> None:
         rate, prefill = self._rate, self._prefill_rate

@@ -43,3 +43,15 @@ def test_a_batch_takes_as_long_as_was_published_for_a_gpu(model, gpu, few, many)
     published = many * (of[many].input + of[many].output) / of[many].tokens_per_s
     took = seconds(engine, many, of[many].input, of[many].output)
     assert took == pytest.approx(published, rel=0.15)
+
+
+def test_who_decodes_waits_while_the_prompt_of_another_is_computed():
+    engine = Engine(prefill=1_000.0, decode=1_000.0, ready_at=0.0, fastest=40.0)
+    first = Job(0.0, 1, 100)
+    engine.add(first)
+    engine.advance(1.0)
+    engine.add(Job(1.0, 4_000, 1))
+    while engine.active:
+        engine.advance(engine.next_event())
+    alone = 99 / 40  # seconds; two steps of 2,048 tokens take 4 more, and give it two tokens
+    assert first.done == pytest.approx(alone + 4.0, abs=0.1)
