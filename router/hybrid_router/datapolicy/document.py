@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
-if TYPE_CHECKING:
-    from mypy_extensions import i64
+from hybrid_router.quotes import escaped
 
 MEDIA_TYPES: Final = frozenset(
     {
@@ -110,7 +109,6 @@ _named: Final = re.compile(rb'"[ \t\n\r]*:')
 """The end of every name; in texts, of what looks like one."""
 _FAR: Final = 512
 """Bytes from one quote to the next from which on looking for them one by one is faster."""
-_BACKSLASH: Final = 0x5C
 _escaped: Final = re.compile(rb'\\"[ \t\n\r]*:')
 """Those of them whose quote ends no name, unless what escapes it is escaped itself."""
 
@@ -144,10 +142,7 @@ def _names(body: bytes) -> tuple[int, int]:
             return named, -1
         after = body[at : at + 1]
         if (after == b":" or after.isspace()) and _named.match(body, at - 1) is not None:
-            before: i64 = at - 1
-            while before and body[before - 1] == _BACKSLASH:
-                before -= 1
-            named += (at - before) & 1
+            named += not escaped(body, at - 1, 0)
         left -= 1
     return named, at
 

@@ -14,10 +14,9 @@ from zlib import crc32
 import msgspec
 
 from hybrid_router.core.balance import Prefix
+from hybrid_router.quotes import escaped
 
 if TYPE_CHECKING:
-    from mypy_extensions import i64
-
     from hybrid_router.openai.request import Call
 
 HEADS: Final[tuple[int, ...]] = (4 * 1024, 64 * 1024)
@@ -33,7 +32,6 @@ _CONTENT: Final[tuple[str, ...]] = ("messages", "input", "prompt")
 _OPENED: Final = re.compile(rb'[\[,]\s*\{\s*"role"\s*:\s*"([a-z]+)"\s*,\s*"content"\s*:\s*"')
 _CLOSED: Final = re.compile(rb'"\s*\}')
 """Around a message of one text."""
-_BACKSLASH: Final = 0x5C
 _GAP: Final = re.compile(r"[,\s]*")
 _USER: Final = re.compile(r'\{\s*"role"\s*:\s*"user"')
 _read: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed lacks it
@@ -71,14 +69,14 @@ def _plain_turns(raw: msgspec.Raw) -> tuple[bytes, bytes] | None:
         end = _end(head, at)
         user = opened[1] == b"user"
         text = head[at:end] if end >= 0 else head[at : at + OWN_BYTES]
-        escaped = text.find(b"\\") >= 0
+        escapes = text.find(b"\\") >= 0
         if end < 0:
-            whole = user and not escaped and len(text) == OWN_BYTES
+            whole = user and not escapes and len(text) == OWN_BYTES
             return (b"\0".join(before), text) if whole else None
         closed = _CLOSED.match(head, end)
         if closed is None:
             return None
-        if escaped:
+        if escapes:
             try:
                 text = msgspec.json.decode(head[at - 1 : end + 1], type=str).encode()
             except ValueError:
@@ -92,13 +90,8 @@ def _plain_turns(raw: msgspec.Raw) -> tuple[bytes, bytes] | None:
 
 def _end(head: bytes, at: int) -> int:
     """Return the place of the quote that ends a string; -1 if it is not there."""
-    end: i64 = head.find(b'"', at)
-    while end > at:
-        back: i64 = end
-        while back > at and head[back - 1] == _BACKSLASH:
-            back -= 1
-        if not (end - back) & 1:
-            break
+    end = head.find(b'"', at)
+    while end > at and escaped(head, end, at):
         end = head.find(b'"', end + 1)
     return end
 
