@@ -6,14 +6,16 @@ The engine is a Llama with random weights (8 layers, 512 wide: 30 million parame
 and batches alone give the three rates by which the event model knows an engine
 (`hybrid_operator.simulate.engine`): prefill, decode, and the fastest request. With these it replays
 the mix, requests at random times (Poisson), as many a second as come to a share of what the engine
-can do, and the times to the first token and between tokens are compared. Needs
-`tests/cluster/vllm-env` and `tests/cluster/tiny-model`; 5 minutes on an idle machine.
+can do, and the times to the first token and between tokens are compared: with steps as long as vLLM
+makes them, and with short ones, as the operator asks for where tokens must keep their distance.
+Needs `tests/cluster/vllm-env` and `tests/cluster/tiny-model`; 9 minutes on an idle machine.
 
 build/bench/engine.csv has the rows; `--rows` compares those of an earlier run instead of measuring:
 
     prefill  one prompt of `prompt` tokens: seconds to its first token
     decode   `batch` requests at once: seconds of a step, from two lengths of answer
-    mix      when a request came, its time to the first token and its mean time between tokens
+    mix      when a request came, its time to the first token and its mean time between tokens;
+             `batch` is what `--max-num-batched-tokens` was
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hybrid_operator.simulate.engine import Engine, Job
+from hybrid_operator.simulate.engine import BATCHED, SEQUENCES, Engine, Job
 from tests.support.vllm import NAME, engines, made
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ PROMPTS = (64, 256, 512, 1024)
 BATCHES = (1, 2, 4, 8, 16)
 MIX_PROMPT, MIX_GENERATED = (16, 600), (4, 60)
 """Tokens of the mix's requests, from and to, all as likely."""
+STEPS = (BATCHED, 16)
+"""Tokens of a step: vLLM's own choice, and a short one."""
 SHORT, LONG = 8, 40
 """Tokens of answers whose difference in time is that of the steps between."""
 RUNS = 3
@@ -138,13 +142,13 @@ def together(port: int, batch: int, generated: int, run: int) -> float:
     return time.perf_counter() - began
 
 
-def mix(port: int, count: int, rate: float) -> list[Row]:
+def mix(port: int, count: int, rate: float, batched: int) -> list[Row]:
     """Send `count` requests at random times, `rate` a second in the mean."""
     draw, at, plan = random.Random(1), 0.0, []  # noqa: S311  arrivals
     for _ in range(count):
         plan.append((at, draw.randint(*MIX_PROMPT), draw.randint(*MIX_GENERATED)))
         at += draw.expovariate(rate)
-    say(f"a mix of {count} requests in {at:.0f} s")
+    say(f"a mix of {count} requests in {at:.0f} s, steps of {batched} tokens")
     began = time.perf_counter()
 
     def one(index: int) -> Row:
@@ -153,7 +157,7 @@ def mix(port: int, count: int, rate: float) -> list[Row]:
         came = time.perf_counter() - began
         took = ask(port, prompt, generated, 50_000 + index)
         itl = (took.done - took.first) / (generated - 1)
-        return Row("mix", 0, prompt, generated, came, took.first, itl)
+        return Row("mix", batched, prompt, generated, came, took.first, itl)
 
     with ThreadPoolExecutor(len(plan)) as pool:
         return list(pool.map(one, range(len(plan))))
@@ -172,17 +176,27 @@ def wide(folder: Path) -> Path:
 
 
 def measured(count: int, load: float) -> list[Row]:
-    """Return what a vLLM that is started for it does; the mix takes `load` of its time."""
+    """Return what vLLMs that are started for it do; the mix takes `load` of the time of one."""
+    alone: list[Row] = []
+    mixes: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        extra = ("--load-format", "dummy", "--no-enable-prefix-caching")
-        say("starting vLLM")
-        with engines(1, str(wide(folder)), folder, *extra) as (engine,):
-            ask(engine.port, 512, 8, 0)  # the first request compiles and allocates
-            alone = [*prefill(engine.port), *decode(engine.port)]
-            of = rates(alone)
-            takes = sum(MIX_PROMPT) / 2 / of.prefill + sum(MIX_GENERATED) / 2 / of.decode
-            return [*alone, *mix(engine.port, count, load / takes)]
+        model = str(wide(folder))
+        for batched in STEPS:
+            say("starting vLLM")
+            with engines(1, model, folder, *arguments(batched)) as (engine,):
+                ask(engine.port, 512, 8, 0)  # the first request compiles and allocates
+                alone = alone or [*prefill(engine.port), *decode(engine.port)]
+                of = rates(alone)
+                takes = sum(MIX_PROMPT) / 2 / of.prefill + sum(MIX_GENERATED) / 2 / of.decode
+                mixes += mix(engine.port, count, load / takes, batched)
+    return [*alone, *mixes]
+
+
+def arguments(batched: int) -> tuple[str, ...]:
+    """Return those of vLLM, for steps of so many tokens."""
+    limits = f"--max-num-batched-tokens={batched}", f"--max-num-seqs={min(batched, SEQUENCES)}"
+    return "--load-format", "dummy", "--no-enable-prefix-caching", *limits
 
 
 def rates(rows: Sequence[Row]) -> Rates:
@@ -195,10 +209,11 @@ def rates(rows: Sequence[Row]) -> Rates:
     return Rates(1 / slope, most, 1 / steps[1])
 
 
-def replayed(rows: Sequence[Row], of: Rates) -> list[Row]:
-    """Return the mix as the simulated engine answers it."""
-    engine, jobs = Engine(of.prefill, of.decode, ready_at=0.0, fastest=of.fastest), []
-    for row in sorted((row for row in rows if row.what == "mix"), key=lambda row: row.arrived):
+def replayed(rows: Sequence[Row], of: Rates, batched: int) -> list[Row]:
+    """Return a mix as the simulated engine answers it."""
+    engine = Engine(of.prefill, of.decode, ready_at=0.0, fastest=of.fastest, batched=batched)
+    jobs = []
+    for row in sorted(rows, key=lambda row: row.arrived):
         engine.advance(row.arrived)
         jobs.append(Job(row.arrived, row.prompt, row.generated))
         engine.add(jobs[-1])
@@ -210,7 +225,7 @@ def replayed(rows: Sequence[Row], of: Rates) -> list[Row]:
         assert job.done is not None
         first, steps = job.first_token - job.arrived, max(job.generated - 1, 1)
         itl = (job.done - job.first_token) / steps
-        found.append(Row("mix", 0, job.prompt, job.generated, job.arrived, first, itl))
+        found.append(Row("mix", batched, job.prompt, job.generated, job.arrived, first, itl))
     return found
 
 
@@ -218,19 +233,20 @@ def table(rows: Sequence[Row]) -> tuple[dict[str, float], str]:
     """Return the figures, and the same as a Markdown table."""
     of = rates(rows)
     figures = {f"{name}_tokens_per_s": value for name, value in of._asdict().items()}
-    real = [row for row in rows if row.what == "mix"]
     lines = [f"Engine: {', '.join(f'{name} {value:.0f}' for name, value in of._asdict().items())}"]
-    lines[0] += f" tokens/s; {len(real)} requests.\n"
-    lines += ["| of the mix | vLLM | simulated | ratio |", "|---|---|---|---|"]
-    both = real, replayed(rows, of)
-    for name, field in (("first token", "ttft_seconds"), ("between tokens", "itl_seconds")):
-        times = [sorted(getattr(row, field) for row in each) for each in both]
-        for share in (0.5, 0.9):
-            here, there = (each[round(share * (len(each) - 1))] for each in times)
-            what = f"time to the {name}" if "first" in name else f"time {name}"
-            figures |= {f"{field}_p{share * 100:.0f}_ratio": there / here}
-            ms = f"{1000 * here:.0f} ms | {1000 * there:.0f} ms"
-            lines.append(f"| {what}, p{share * 100:.0f} | {ms} | {there / here:.2f} |")
+    lines[0] += " tokens/s.\n"
+    lines += ["| steps of | of the mix | vLLM | simulated | ratio |", "|---|---|---|---|---|"]
+    for batched in STEPS:
+        real = [row for row in rows if (row.what, row.batch) == ("mix", batched)]
+        both = real, replayed(real, of, batched)
+        for name, field in (("to the first token", "ttft"), ("between tokens", "itl")):
+            times = [sorted(getattr(row, f"{field}_seconds") for row in each) for each in both]
+            for share in (50, 90):
+                here, there = (each[round(share / 100 * (len(each) - 1))] for each in times)
+                figures[f"{field}_p{share}_ratio_of_{batched}"] = there / here
+                ms = f"{1000 * here:.0f} ms | {1000 * there:.0f} ms"
+                what = f"{batched} tokens | time {name}, p{share}"
+                lines.append(f"| {what} | {ms} | {there / here:.2f} |")
     return figures, "\n".join(lines) + "\n"
 
 

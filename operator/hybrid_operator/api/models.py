@@ -215,7 +215,9 @@ class Objectives(Spec, frozen=True, kw_only=True):
     ttft: Duration | None = None
     """Time to the first token, such as 2s."""
     itl: Duration | None = None
-    """Time between two tokens, such as 100ms."""
+    """Time between two tokens, such as 100ms. It also bounds the tokens of the engine's steps
+    (`--max-num-batched-tokens`), so that nobody's prompt holds up the tokens of others; a change
+    restarts the engine."""
 
 
 TIME_OF_DAY = Shape("([01][0-9]|2[0-3]):[0-5][0-9]", 'must be a time of the day such as "08:30"')

@@ -1,10 +1,10 @@
 """One engine with continuous batching, as a queue in continuous time.
 
 The engine works in steps, as vLLM does with chunked prefill: a step gives every request that
-decodes one token, and computes up to `CHUNK` tokens of the prompt whose turn it is. It lasts as
-long as both take: decoding `1/FASTEST` seconds, or longer where all together reach the decode
-rate. So whoever decodes waits for the prompts of others. A request is admitted when its KV cache
-fits, in the order of arrival.
+decodes one token, and computes prompts in their order with what that leaves of `batched` tokens.
+It lasts as long as both take: decoding `1/FASTEST` seconds, or longer where all together reach the
+decode rate. So whoever decodes waits for the prompts of others. A request is admitted when its KV
+cache fits, in the order of arrival.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ FASTEST = 40.0
 """Tokens/s of one request that decodes alone: 25 ms between tokens, an 8B model on an A10G. As a
 step is bound by reading the weights, others slow it by little until `decode` is reached: held to
 published figures by tests/unit/scaling/test_scaling_engine.py."""
-CHUNK = 2048
-"""Prompt tokens of a step: vLLM's `max_num_batched_tokens` on GPUs below 70 GiB."""
+BATCHED = 2048
+"""Tokens of a step: vLLM's own `max_num_batched_tokens` on GPUs below 70 GiB."""
 SEQUENCES = 256
 """Requests at once: vLLM's default below 70 GiB."""
 KV_TOKENS = 60_000
@@ -60,6 +60,8 @@ class Engine:
     decode: float
     ready_at: float
     fastest: float = FASTEST
+    batched: int = BATCHED
+    """Tokens of a step: of prompts, and one of each request that decodes."""
     now: float = 0.0
     leaving: bool = False
     """Whether it takes no new request."""
@@ -70,6 +72,8 @@ class Engine:
     _prefilling: deque[Job] = field(default_factory=deque)
     _decoding: list[_Decoding] = field(default_factory=list)
     _progress: float = 0.0
+    _prompts: int = 0
+    """Tokens of the prompts that prefill, computed ones among them."""
     _kv: int = 0
     _count: int = 0
     _rate: float = FASTEST
@@ -121,7 +125,7 @@ class Engine:
         count = len(self._decoding)
         step = max(1 / self.fastest, count / self.decode) if count else 0.0
         if self._prefilling:
-            chunk = min(CHUNK, max(self._prefilling[0].prompt, 1))
+            chunk = max(min(self.batched - count, self._prompts), 1)
             step += chunk / self.prefill
             self._prefill_rate = chunk / step
         else:
@@ -140,6 +144,7 @@ class Engine:
     def _settle(self) -> None:
         if self._prefilling and self._prefilling[0].left <= 1e-6:  # noqa: PLR2004  rounding
             job = self._prefilling.popleft()
+            self._prompts -= job.prompt
             job.first_token = self.now
             self._count += 1
             entry = _Decoding(self._progress + max(job.generated - 1, 0), self._count, job)
@@ -161,5 +166,6 @@ class Engine:
             if not fits or running >= SEQUENCES:
                 break
             self._kv += job.tokens
+            self._prompts += job.prompt
             self._prefilling.append(self._waiting.popleft())
         self._share()

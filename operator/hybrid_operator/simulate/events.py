@@ -1,8 +1,9 @@
 """The discrete event simulator: engines that queue, cold starts that vary, an API with latency.
 
 The router sends a request to the less busy of two engines drawn at random, as the real one does,
-and to the API when that one would make it wait for longer than `SPILL_SECONDS`, or none is ready. A
-replica that goes takes no new request and ends when its last one has.
+and to the API when none is ready, or that one would make it wait for longer than the API takes to
+its first token. A replica that goes takes no new request and ends when its last one has. Steps of
+engines are as short as the operator makes them for the objective between tokens.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hybrid_operator.simulate.engine import FASTEST, Engine, Job
-from hybrid_operator.simulate.fluid import HOUR, Result, Seen, reversals
+from hybrid_operator.core.engine.throughput import step_tokens
+from hybrid_operator.simulate.engine import BATCHED, FASTEST, Engine, Job
+from hybrid_operator.simulate.fluid import (
+    HOUR,
+    ITL_SECONDS,
+    TTFT_SECONDS,
+    Result,
+    Seen,
+    reversals,
+)
 
 if TYPE_CHECKING:
     from hybrid_operator.simulate.fluid import Scaler, Setting
     from hybrid_operator.simulate.trace import Request, Trace
 
-TTFT_SECONDS, ITL_SECONDS = 2.0, 0.1
-"""Objectives that attainment is counted against: to the first token, and mean between tokens."""
-SPILL_SECONDS = 1.0
 API_TTFT_SECONDS, API_ITL_SECONDS = 0.6, 0.02
 """Median latency of the API."""
 SPREAD = 0.25
@@ -60,12 +66,15 @@ class Simulation:
     _ready: list[Engine] = field(default_factory=list)
     _period: _Period = field(default_factory=_Period)
     _latencies: deque[tuple[float, float, float]] = field(default_factory=deque)
-    """Of engines of late: when, and TTFT and ITL over their objectives."""
+    """Of engines of late: when, and seconds to the first token and between tokens."""
     _slots: float = field(init=False)
+    _batched: int = field(init=False)
+    """Tokens of an engine's step."""
 
     def __post_init__(self) -> None:
         self._draw = random.Random(self.seed)  # noqa: S311  a simulation's
         self._slots = slots(self.trace, self.setting)
+        self._batched = min(step_tokens(ITL_SECONDS, 1 / FASTEST, self.setting.prefill), BATCHED)
 
     @property
     def _counted_from(self) -> float:
@@ -97,7 +106,7 @@ class Simulation:
         self._period.usd += usd
         self._period.tokens += request.prompt + request.generated
         best = self._choose(request.at)
-        if best is None or best.wait_seconds() > SPILL_SECONDS:
+        if best is None or best.wait_seconds() > API_TTFT_SECONDS:
             self._to_api(request, usd)
         else:
             best.add(Job(request.at, request.prompt, request.generated))
@@ -133,7 +142,7 @@ class Simulation:
         period, self._period = self._period, _Period()
         self._api_until = [until for until in self._api_until if until > at]
         active = sum(each.active for each in self.engines) + len(self._api_until)
-        asked = len(self.engines)
+        asked, latencies = len(self.engines), self._late(at)
         seen = Seen(
             time=at,
             seconds=PERIOD,
@@ -143,7 +152,10 @@ class Simulation:
             active=active / self._slots,
             replicas=asked,
             ready=sum(each.ready_at <= at for each in self.engines),
-            pressure=self._pressure(at),
+            pressure=max(latencies[0] / TTFT_SECONDS, latencies[1] / ITL_SECONDS)
+            if latencies
+            else 0.0,
+            latencies=latencies,
         )
         wanted = min(max(self.scaler.replicas(seen), 0), self.setting.most)
         self.result.schedule.append(wanted)
@@ -159,7 +171,8 @@ class Simulation:
         while len(self.engines) < wanted:
             cold = self.setting.cold_start * self._draw.lognormvariate(0, SPREAD)
             setting = self.setting
-            self.engines.append(Engine(setting.prefill, setting.decode, at + cold, now=at))
+            rates = setting.prefill, setting.decode
+            self.engines.append(Engine(*rates, at + cold, now=at, batched=self._batched))
 
     def _pass(self, until: float) -> None:
         """Let time pass for all engines."""
@@ -178,18 +191,18 @@ class Simulation:
             itl = (done - first) / (job.generated - 1) if job.generated > 1 else 0.0
             ttft = first - job.arrived
             self._judge(job.arrived, ttft, itl)
-            self._latencies.append((done, ttft / TTFT_SECONDS, itl / ITL_SECONDS))
+            self._latencies.append((done, ttft, itl))
         engine.finished.clear()
 
-    def _pressure(self, at: float) -> float:
+    def _late(self, at: float) -> tuple[float, float] | None:
         while self._latencies and self._latencies[0][0] <= at - LATENCY_SECONDS:
             self._latencies.popleft()
         if not self._latencies:
-            return 0.0
+            return None
         index = int(len(self._latencies) * LATENCY_QUANTILE)
         ttft = sorted(each[1] for each in self._latencies)
         itl = sorted(each[2] for each in self._latencies)
-        return max(ttft[index], itl[index])
+        return ttft[index], itl[index]
 
     def _end(self) -> None:
         for engine in (*self.engines, *self._leaving):

@@ -23,6 +23,10 @@ MILLION = 1e6
 HOUR = 3600.0
 
 
+TTFT_SECONDS, ITL_SECONDS = 2.0, 0.1
+"""Objectives: to the first token, and between tokens."""
+
+
 class Prices(NamedTuple):
     """In USD."""
 
@@ -115,8 +119,11 @@ class Seen(NamedTuple):
     replicas: int
     ready: int
     pressure: float
-    """90th percentile of the latencies of engines over their objective, the worse of the two; where
-    there are no latencies, the share of the ready replicas' capacity that is asked for."""
+    """The worse of `latencies` over their objectives; where there are none, the share of the ready
+    replicas' capacity that is asked for."""
+    latencies: tuple[float, float] | None = None
+    """Seconds to the first token and between tokens: 90th percentiles of engines of late. None:
+    there are no engines, or they answered nothing."""
 
 
 class Scaler(Protocol):

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from hybrid_operator.core.scaling.policy import decide
-from hybrid_operator.core.scaling.types import Policy, Sample
+from hybrid_operator.core.scaling.types import Objectives, Policy, Sample
 from hybrid_operator.core.scaling.window import Window, observe, remember
+from hybrid_operator.simulate.fluid import ITL_SECONDS, TTFT_SECONDS
 
 if TYPE_CHECKING:
     from hybrid_operator.simulate.fluid import Seen, Setting
@@ -26,6 +27,7 @@ class Hybrid:
     def replicas(self, seen: Seen) -> int:
         """Return what the operator would set."""
         now = _MONDAY + timedelta(seconds=seen.time)
+        ttft, itl = seen.latencies or (None, None)
         sample = Sample(
             seconds=seen.seconds,
             demand=seen.work,
@@ -33,6 +35,8 @@ class Hybrid:
             replicas=seen.replicas,
             ready=seen.ready,
             requests=seen.tokens > 0,
+            ttft_seconds=ttft,
+            itl_seconds=itl,
         )
         self.window = observe(self.window, sample, self.policy, now)
         decision = decide(self.window, self.policy, now)
@@ -41,7 +45,7 @@ class Hybrid:
 
 
 def hybrid(setting: Setting) -> Hybrid:
-    """Return our policy with min 0 and both prices known."""
+    """Return our policy with min 0, both prices and objectives known."""
     return Hybrid(
         Policy(
             least=0,
@@ -49,5 +53,6 @@ def hybrid(setting: Setting) -> Hybrid:
             utilization=setting.utilization,
             gpu_hour_usd=setting.prices.gpu_hour,
             cold_start_seconds=setting.cold_start,
+            objectives=Objectives(TTFT_SECONDS, ITL_SECONDS),
         )
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hybrid_operator.core.engine.arguments import arguments, values
 from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.engine.intent import intent
+from hybrid_operator.core.engine.throughput import LEAST_STEP, step_tokens
 from tests.support.resources import spec
 
 
-def rendered(text: str) -> dict[str, str]:
-    (model,) = spec(f"models: [{{name: llama-3-8b, {text}}}]").models
+def rendered(text: str, *, name: str = "llama-3-8b") -> dict[str, str]:
+    (model,) = spec(f"models: [{{name: mine, catalog: {name}, {text}}}]").models
     return values(arguments(intent(model, CURRENT)).argv)
 
 
@@ -60,6 +63,106 @@ def test_limits_follow_the_gpu(model, sequences, tokens):
     found = rendered(model)
     assert found.get("--max-num-seqs") == sequences
     assert found.get("--max-num-batched-tokens") == tokens
+
+
+H100, A10G, L4 = (f"accelerator: {{type: {name}}}" for name in ("h100", "a10g", "l4"))
+
+
+def asked(itl: str, more: str) -> str:
+    return f"scaling: {{objectives: {{itl: {itl}}}}}, {more}"
+
+
+@pytest.mark.parametrize(
+    ("model", "sequences", "tokens"),
+    [
+        pytest.param(asked("1s", A10G), "256", "2048", id="an objective that every step meets"),
+        pytest.param(asked("100ms", H100), "1024", "2048", id="a step is as short as asked for"),
+        pytest.param(asked("100ms", A10G), "128", "128", id="so many requests at once fit in it"),
+        pytest.param(asked("20ms", A10G), "64", "64", id="never so short that it only reads"),
+        pytest.param(asked("100ms", L4), "128", "128", id="a slower memory"),
+        pytest.param(
+            asked("100ms", f"{L4}, quantization: fp8"), "256", "256", id="a smaller format"
+        ),
+        pytest.param(
+            asked("100ms", "accelerator: {type: h100, count: 4}"), "1024", "8192", id="more GPUs"
+        ),
+        pytest.param(
+            asked("100ms", f"{A10G}, context: {{concurrency: 300}}"),
+            "300",
+            "300",
+            id="more requests at once are asked for",
+        ),
+        pytest.param(
+            asked("100ms", f"{A10G}, engine: {{args: [--max-num-batched-tokens=1024]}}"),
+            "128",
+            "1024",
+            id="raw arguments win",
+        ),
+        pytest.param(
+            asked("100ms", f"{A10G}, engine: {{chunkedPrefill: false}}"),
+            "256",
+            "8192",
+            id="whole prompts in one step cannot be shorter",
+        ),
+        pytest.param(
+            asked("100ms", f"{A10G}, engine: {{weightOffload: {{size: 4Gi}}}}"),
+            "256",
+            "2048",
+            id="weights that come from the host's memory",
+        ),
+        pytest.param(
+            asked("100ms", "accelerator: {type: x, memory: 24Gi}"),
+            "256",
+            "2048",
+            id="a GPU of unknown speed",
+        ),
+        pytest.param(
+            asked(
+                "100ms",
+                "accelerator: {type: h100, memory: 20Gi, resourceName: nvidia.com/mig-2g.20gb}",
+            ),
+            "256",
+            "2048",
+            id="a slice of unknown speed",
+        ),
+    ],
+)
+def test_a_step_is_no_longer_than_the_time_between_tokens_that_is_asked_for(
+    model, sequences, tokens
+):
+    found = rendered(model)
+    assert found["--max-num-seqs"] == sequences
+    assert found["--max-num-batched-tokens"] == tokens
+
+
+def test_a_model_with_a_state_keeps_steps_that_hold_its_long_blocks():
+    found = rendered(asked("20ms", A10G), name="qwen3.5-4b")
+    assert found["--max-num-batched-tokens"] == "2048"
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "tokens"),
+    [
+        pytest.param("gemma-4-12b", A10G, "2496", id="of Gemma 4 12B a video"),
+        pytest.param("gemma-3-4b", asked("20ms", A10G), "256", id="of Gemma 3 a picture"),
+        pytest.param("gemma-4-e2b", A10G, "2048", id="not where it may be cut"),
+    ],
+)
+def test_a_step_holds_what_vllm_does_not_cut(name, more, tokens):
+    assert rendered(more, name=name)["--max-num-batched-tokens"] == tokens
+
+
+@given(
+    seconds=st.floats(0.001, 10),
+    decode=st.floats(0.001, 1),
+    prefill=st.floats(10, 1e6),
+    longer=st.floats(1, 10),
+)
+def test_a_step_lasts_no_longer_than_asked_and_grows_with_it(seconds, decode, prefill, longer):
+    tokens = step_tokens(seconds, decode, prefill)
+    assert tokens == LEAST_STEP or decode + tokens / prefill <= seconds * 1.000001
+    assert tokens & (tokens - 1) == 0
+    assert step_tokens(seconds * longer, decode, prefill) >= tokens
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,16 @@ def test_an_engine_that_runs_goes_on_when_its_spec_becomes_impossible():
     assert sum(ref.kind == "Deployment" for ref in made.children) == 2
 
 
+def test_an_objective_below_the_time_to_read_the_weights_is_told():
+    asked = "name: llama-3-8b, accelerator: {type: a10g}, scaling: {objectives: {itl: %s}}"
+    assert judged(f"{{{asked % '100ms'}}}").warnings == ()
+    (warning,) = judged(f"{{{asked % '20ms'}}}").warnings
+    assert str(warning).startswith(
+        "scaling.objectives.itl: 20 ms between tokens cannot be had: reading the weights alone "
+        "takes about 34 ms on a10g"
+    )
+
+
 def test_the_status_has_the_memory_of_each_model():
     (model,) = plan(observed(), NOW).status["models"]
     memory = model["memory"]

@@ -55,3 +55,33 @@ def test_who_decodes_waits_while_the_prompt_of_another_is_computed():
         engine.advance(engine.next_event())
     alone = 99 / 40  # seconds; two steps of 2,048 tokens take 4 more, and give it two tokens
     assert first.done == pytest.approx(alone + 4.0, abs=0.1)
+
+
+def test_with_shorter_steps_who_decodes_waits_less_and_prompts_take_longer():
+    spread, took = [], []
+    for batched in (2048, 256):
+        engine = Engine(
+            prefill=1_000.0, decode=1_000.0, ready_at=0.0, fastest=40.0, batched=batched
+        )
+        first, other = Job(0.0, 1, 5), Job(0.0, 4_000, 1)
+        engine.add(first)
+        engine.advance(0.001)  # its first token
+        engine.add(other)
+        while engine.active:
+            engine.advance(engine.next_event())
+        spread.append(((first.done or 0.0) - (first.first_token or 0.0)) / 4)
+        took.append(other.first_token or 0.0)
+    # 255 tokens of the prompt and one of the answer; a step of 2,048 takes 2.07 s.
+    assert spread[1] == pytest.approx(255 / 1_000 + 1 / 40, rel=0.05)
+    assert spread[0] > 3 * spread[1]
+    assert took[0] < took[1] < 1.2 * took[0]
+
+
+def test_a_step_takes_in_several_short_prompts():
+    engine = Engine(prefill=1_000.0, decode=1_000.0, ready_at=0.0, fastest=10.0)
+    engine.add(Job(0.0, 1, 1_000))
+    engine.advance(0.01)
+    for _ in range(10):
+        engine.add(Job(0.01, 100, 1))
+    engine.advance(1.35)  # one step of 1,000 prompt tokens and 100 ms; one by one they take 2 s
+    assert sum(job.prompt == 100 for job in engine.finished) == 10

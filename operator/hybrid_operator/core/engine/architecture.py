@@ -119,6 +119,10 @@ class Layer(msgspec.Struct, frozen=True):
         return tuple(each for each in (self.mixer, self.beside) if each is not None)
 
 
+_ITEMS = {"gemma3": 256, "gemma4_unified": 2496}
+"""By model type: an image; a video of 32 frames."""
+
+
 class Shape(msgspec.Struct, frozen=True):
     """The architecture of a model.
 
@@ -146,6 +150,16 @@ class Shape(msgspec.Struct, frozen=True):
     stated_parameters: int | None = None
     checkpoint: Format | None = None
     """Format that the checkpoint was written in, where its config says so; None: 16-bit."""
+
+    @property
+    def item_tokens(self) -> int:
+        """Tokens of the longest picture or video that vLLM takes in one step; 0: it cuts them.
+
+        It does not cut them where their tokens attend both ways, and does not start where a step is
+        shorter: `check_and_update_config` in platforms/cuda.py and `compute_mm_encoder_budget` in
+        v1/core/encoder_cache_manager.py, 0.32.
+        """
+        return _ITEMS.get(self.model_type, 0)
 
     @property
     def layer_count(self) -> int:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hybrid_operator.api.base import Problem, quantity_bytes
 from hybrid_operator.core.engine import adapters, gpus, intent, rawargs
 from hybrid_operator.core.engine.advice import advice
-from hybrid_operator.core.engine.architecture import Attention, Layer, Shape
+from hybrid_operator.core.engine.architecture import Shape
 from hybrid_operator.core.engine.arguments import options, values
 from hybrid_operator.core.engine.gpus import GPU, MIB
 from hybrid_operator.core.engine.memory import MemoryPlan, Serving, Verdict, plan_memory
@@ -94,7 +94,8 @@ def fit(model: ModelSpec, defaults: EngineDefaults) -> Fit:
     """Judge one model. Raises nothing that a resource can cause."""
     found = _checked(model, defaults)
     wanted = intent.intent(model, defaults)
-    faults, warnings = rawargs.faults(wanted), rawargs.overrides(model)
+    faults = rawargs.faults(wanted)
+    warnings = [*rawargs.overrides(model), *_too_short(model, defaults)]
     if _own_image(model):
         # An image of its own may know more than the release.
         faults, warnings = [], [*warnings, *faults]
@@ -105,12 +106,25 @@ def fit(model: ModelSpec, defaults: EngineDefaults) -> Fit:
     return replace(found, warnings=(*found.warnings, *warnings))
 
 
+def _too_short(model: ModelSpec, defaults: EngineDefaults) -> list[Problem]:
+    """Return why no step can be as short as `objectives.itl`, where it cannot."""
+    seconds = intent.itl_seconds(model)
+    known = None if seconds is None else intent.rates(model, defaults)
+    if seconds is None or known is None or known[0] < seconds:
+        return []
+    message = (
+        f"{seconds * 1000:.0f} ms between tokens cannot be had: reading the weights alone takes "
+        f"about {known[0] * 1000:.0f} ms on {model.accelerator.type}; ask for more, or choose a "
+        "smaller format, a smaller model or a faster GPU"
+    )
+    return [Problem("scaling.objectives.itl", message)]
+
+
 def _own_image(model: ModelSpec) -> bool:
     return model.engine is not None and model.engine.image is not None
 
 
 def _checked(model: ModelSpec, defaults: EngineDefaults) -> Fit:
-    known = intent.entry(model)
     if model.accelerator.type == gpus.CPU:
         return Fit(model.name, None)
     gpu = _gpu(model)
@@ -118,13 +132,9 @@ def _checked(model: ModelSpec, defaults: EngineDefaults) -> Fit:
         missing = "accelerator.memory is missing: the memory of one slice or GPU"
         return Fit(model.name, None, missing)
     length = intent.max_length(model, defaults) or _number(model, "--max-model-len")
-    shape = known.shape if known is not None else None
-    if model.architecture is not None:
-        if length is None:
-            return Fit(
-                model.name, None, "context.maxLength is missing: vLLM alone knows it", gpu=gpu
-            )
-        shape = _stated(model, length)
+    if model.architecture is not None and length is None:
+        return Fit(model.name, None, "context.maxLength is missing: vLLM alone knows it", gpu=gpu)
+    shape = intent.shape(model, length)
     if shape is None:
         return Fit(model.name, None, _NO_SHAPE, gpu=gpu)
     serving = _serving(model, defaults, min(length or defaults.max_length, shape.max_length))
@@ -195,32 +205,6 @@ def _gpu(model: ModelSpec) -> GPU | None:
     if known is not None and "mig" in (accelerator.resource_name or ""):
         return None
     return known
-
-
-def _stated(model: ModelSpec, length: int) -> Shape | None:
-    """Return the shape that the architecture block states."""
-    block = model.architecture
-    if block is None:
-        return None
-    # Query heads are not stated; as many as KV heads keep what tensor parallelism must divide.
-    mixer = Attention(
-        heads=block.kv_heads * max(model.accelerator.count, 1),
-        kv_heads=block.kv_heads,
-        head_dimension=block.head_dimension,
-    )
-    return Shape(
-        model_type="stated",
-        hidden=block.kv_heads * block.head_dimension,
-        vocabulary=_USUAL_VOCABULARY,
-        tied=False,
-        layers=((block.layers, Layer(mixer, ())),),
-        max_length=length,
-        stated_parameters=block.parameters,
-    )
-
-
-_USUAL_VOCABULARY = 152_064
-"""Of Qwen2.5, among the larger ones: it decides what the sampler takes."""
 
 
 def _serving(model: ModelSpec, defaults: EngineDefaults, context: int) -> Serving:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hybrid_operator.api.base import Problem, quantity_bytes
+from hybrid_operator.api.base import Problem, duration, quantity_bytes
 from hybrid_operator.api.models import HuggingFaceSource, ModelSource, ModelSpec
-from hybrid_operator.core.engine import adapters, catalog, gpus
+from hybrid_operator.core.engine import adapters, catalog, gpus, matrices, throughput
+from hybrid_operator.core.engine.architecture import Attention, LatentAttention, Layer, Shape
 from hybrid_operator.core.engine.arguments import Intent, WeightOffload, options, values
+from hybrid_operator.core.engine.memory import Serving
 from hybrid_operator.core.engine.names import nearest
 from hybrid_operator.core.engine.version import Version, parse
 
@@ -140,8 +142,8 @@ def batch_limits(model: ModelSpec, defaults: EngineDefaults) -> Limits | None:
     """Return the scheduler's limits for the GPU's class; None on the CPU or an unknown GPU.
 
     vLLM's own choice in new releases (`get_batch_defaults` in engine/arg_utils.py), stated so that
-    every release does what was planned. Raw arguments and `context.concurrency` move them: vLLM
-    refuses fewer tokens than sequences.
+    every release does what was planned, or fewer tokens for `objectives.itl`. Raw arguments and
+    `context.concurrency` move them: vLLM refuses fewer tokens than sequences.
     """
     size = _gpu_bytes(model)
     if size is None:
@@ -149,6 +151,10 @@ def batch_limits(model: ModelSpec, defaults: EngineDefaults) -> Limits | None:
     sequences, tokens = next(limits for least, limits in _CLASSES if size >= least)
     if model.accelerator.type.startswith("a100"):
         sequences, tokens = _CLASSES[-1][1]
+    tokens = min(tokens, _within_objective(model, defaults) or tokens)
+    found = shape(model)
+    tokens = max(tokens, found.item_tokens if found else 0)
+    sequences = min(sequences, tokens)
     stated = values(tuple(model.engine.args if model.engine else ()))
     sequences = max(sequences, (model.context.concurrency if model.context else None) or 0)
     sequences = min(sequences, _whole(stated.get("--max-num-batched-tokens")) or sequences)
@@ -162,17 +168,68 @@ _ALWAYS_CHUNKED = Version(0, 11)
 """Before it, GPUs below compute capability 8.0 ran the old engine, which took prompts whole."""
 
 
+def _within_objective(model: ModelSpec, defaults: EngineDefaults) -> int | None:
+    """Return the tokens of a step that is as short as `objectives.itl`, where it can be estimated.
+
+    None for models that keep a state beside their keys and values: vLLM caches their prefixes in
+    long blocks, which a step must hold.
+    """
+    seconds, found = itl_seconds(model), shape(model)
+    if seconds is None or found is None or not _attends(found) or not _cuts(model, defaults):
+        return None
+    known = rates(model, defaults)
+    return known and throughput.step_tokens(seconds, *known)
+
+
+def itl_seconds(model: ModelSpec) -> float | None:
+    """Return the objective for the time between two tokens."""
+    objectives = model.scaling.objectives if model.scaling else None
+    stated = objectives.itl if objectives else None
+    return None if stated is None else duration(stated).total_seconds()
+
+
+def rates(model: ModelSpec, defaults: EngineDefaults) -> tuple[float, float] | None:
+    """Estimate the seconds of a step without prompts and the prompt tokens/s of a replica.
+
+    None where nobody knows: an unknown model or GPU, a slice of one, weights in the host's memory.
+    """
+    found, gpu = shape(model), gpus.find(model.accelerator.type)
+    if found is None or gpu is None or "mig" in (model.accelerator.resource_name or ""):
+        return None
+    if model.engine is not None and model.engine.weight_offload is not None:
+        return None
+    serving = Serving(
+        context=1,
+        version=version(model, defaults),
+        quantization=model.quantization,
+        gpus=max(gpu_count(model), 1),
+    )
+    return throughput.rates(found, gpu, serving)
+
+
+def _attends(found: Shape) -> bool:
+    mixers = (mixer for _, layer in found.layers for mixer in layer.mixers)
+    return all(isinstance(mixer, Attention | LatentAttention) for mixer in mixers)
+
+
 def _batched(model: ModelSpec, defaults: EngineDefaults, tokens: int) -> int | None:
     """Return the tokens of a step: a whole prompt, where prompts are not cut into chunks."""
-    gpu = gpus.find(model.accelerator.type)
-    if gpu is not None and not gpu.bf16 and version(model, defaults) < _ALWAYS_CHUNKED:
-        return None
+    if _cuts(model, defaults):
+        return tokens
+    length = None if _is_old(model, defaults) else max_length(model, defaults)
+    return max(tokens, length) if length else None
+
+
+def _cuts(model: ModelSpec, defaults: EngineDefaults) -> bool:
+    """Whether prompts are computed in chunks."""
     args = options(tuple(model.engine.args if model.engine else ()))
     whole = model.engine is not None and model.engine.chunked_prefill is False
-    if "--no-enable-chunked-prefill" not in args and not whole:
-        return tokens
-    length = max_length(model, defaults)
-    return max(tokens, length) if length else None
+    return not (whole or "--no-enable-chunked-prefill" in args or _is_old(model, defaults))
+
+
+def _is_old(model: ModelSpec, defaults: EngineDefaults) -> bool:
+    gpu = gpus.find(model.accelerator.type)
+    return gpu is not None and not gpu.bf16 and version(model, defaults) < _ALWAYS_CHUNKED
 
 
 def _gpu_bytes(model: ModelSpec) -> int | None:
@@ -193,19 +250,45 @@ def _weight_offload(model: ModelSpec) -> WeightOffload | None:
     wanted = model.engine.weight_offload if model.engine else None
     if wanted is None:
         return None
-    layers, parameters = _shape(model)
+    found = shape(model)
+    layers = found.layer_count if found else 0
+    parameters = matrices.parameters(found) if found else 0
     # All weights over all layers: slightly more than a layer has, for embeddings are in it too.
     total = int(parameters * _BITS.get(model.quantization or "", 16.0) / 8)
     per_layer = total // layers // max(gpu_count(model), 1) if layers else 0
     return WeightOffload(wanted.size, wanted.backend or "uva", layers or None, per_layer or None)
 
 
-def _shape(model: ModelSpec) -> tuple[int, int]:
-    """Return (layers, parameters); zeros where nobody says."""
-    if model.architecture is not None:
-        return model.architecture.layers, model.architecture.parameters
-    known = entry(model)
-    return (known.layers, known.parameters) if known else (0, 0)
+def shape(model: ModelSpec, length: int | None = None) -> Shape | None:
+    """Return the architecture; of the catalogue, or what the resource states of it.
+
+    Args:
+        model: of the resource.
+        length: tokens that it was trained for, where the resource states the architecture.
+    """
+    block = model.architecture
+    if block is None:
+        known = entry(model)
+        return known.shape if known else None
+    # Query heads are not stated; as many as KV heads keep what tensor parallelism must divide.
+    mixer = Attention(
+        heads=block.kv_heads * max(model.accelerator.count, 1),
+        kv_heads=block.kv_heads,
+        head_dimension=block.head_dimension,
+    )
+    return Shape(
+        model_type="stated",
+        hidden=block.kv_heads * block.head_dimension,
+        vocabulary=_USUAL_VOCABULARY,
+        tied=False,
+        layers=((block.layers, Layer(mixer, ())),),
+        max_length=length or 0,
+        stated_parameters=block.parameters,
+    )
+
+
+_USUAL_VOCABULARY = 152_064
+"""Of Qwen2.5, among the larger ones: it decides what the sampler takes."""
 
 
 def problems(model: ModelSpec, path: str) -> list[Problem]:

@@ -118,7 +118,7 @@ def plan_memory(shape: Shape, gpu: GPU, serving: Serving) -> MemoryPlan:
     refused = refusals(shape, gpu, serving)
     if refused:
         return _refused(gpu, refused)
-    schedule = _schedule(gpu, serving)
+    schedule = _schedule(shape, gpu, serving)
     form = form_of(shape, serving.quantization)
     loaded = weight_bytes(shape, form, serving.gpus, tile(form, gpu, serving.version))
     weights = max(loaded - serving.weight_offload, 0)
@@ -192,7 +192,7 @@ _DATACENTER = 70 * GIB
 _A100_APART_SINCE = Version(0, 9)
 
 
-def _schedule(gpu: GPU, serving: Serving) -> kv.Schedule:
+def _schedule(shape: Shape, gpu: GPU, serving: Serving) -> kv.Schedule:
     """Return the scheduler's limits; by default those that vLLM chooses for the GPU.
 
     Source: `get_batch_defaults` of vLLM's engine/arg_utils.py, 0.8.5 to 0.32.
@@ -205,7 +205,8 @@ def _schedule(gpu: GPU, serving: Serving) -> kv.Schedule:
     else:
         tokens, sequences = 2048, 256
     sequences = serving.sequences or sequences
-    return kv.Schedule(max(serving.batched_tokens or tokens, sequences), sequences, serving.version)
+    tokens = serving.batched_tokens or max(tokens, shape.item_tokens)
+    return kv.Schedule(max(tokens, sequences), sequences, serving.version)
 
 
 def _check(serving: Serving) -> None:

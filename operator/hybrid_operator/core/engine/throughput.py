@@ -10,6 +10,7 @@ in Pope et al., "Efficiently Scaling Transformer Inference" (2022).
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ TENSOR_PARALLEL = 0.6
 """Share of a GPU's rate that is left where GPUs exchange activations over PCIe at every layer."""
 SEQUENCES = 256
 """Requests at once at most, where nothing is said (`--max-num-seqs`)."""
+LEAST_STEP = 64
+"""Tokens of a step at least: with fewer it does little more than read the weights."""
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -108,6 +111,33 @@ def tokens_per_s(shape: Shape, gpu: GPU, serving: Serving, traffic: Traffic) -> 
     seconds = prefill + traffic.output_tokens * step
     shared = TENSOR_PARALLEL if serving.gpus > 1 else 1
     return batch * (traffic.input_tokens + traffic.output_tokens) / seconds / serving.gpus * shared
+
+
+def step_tokens(seconds: float, decode: float, prefill: float) -> int:
+    """Return the tokens of a step that lasts at most `seconds`, a power of two.
+
+    Args:
+        seconds: between two tokens of a request, of which each step gives it one.
+        decode: seconds of a step without prompts.
+        prefill: prompt tokens/s of the replica.
+    """
+    room = max((seconds - decode) * prefill, LEAST_STEP)
+    return int(2 ** math.floor(math.log2(room)))
+
+
+def rates(shape: Shape, gpu: GPU, serving: Serving) -> tuple[float, float] | None:
+    """Estimate the seconds of a step without prompts, and the prompt tokens/s of a replica.
+
+    Of a step of one request, but every expert is read: with prompts beside it, they are. None where
+    bandwidth or TFLOPS of the GPU are unknown.
+    """
+    if not gpu.bandwidth_gbs or not gpu.tflops:
+        return None
+    shared = TENSOR_PARALLEL if serving.gpus > 1 else 1
+    read = _weights_read(shape, serving, SEQUENCES) / (gpu.bandwidth_gbs * 1e9 * BANDWIDTH)
+    compute = gpu.tflops * 1e12 * COMPUTE * serving.gpus
+    prefill = compute / (2 * active_parameters(shape))
+    return read / shared + STEP_SECONDS, prefill * shared
 
 
 def _weights_read(shape: Shape, serving: Serving, batch: int) -> float:

@@ -56,7 +56,7 @@ def policy(model: ModelSpec, prices: Mapping[str, str]) -> Policy:
         gpu_hour_usd=None if each is None else float(Decimal(each)) * gpus,
         objectives=Objectives(
             _seconds(objectives.ttft) if objectives else None,
-            _seconds(objectives.itl) if objectives else None,
+            intent.itl_seconds(model),
         ),
         hints=_hints(scaling),
         forecast=bool(scaling.forecast),
