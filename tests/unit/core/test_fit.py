@@ -234,10 +234,41 @@ def test_an_engine_that_runs_goes_on_when_its_spec_becomes_impossible():
     assert sum(ref.kind == "Deployment" for ref in made.children) == 2
 
 
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        pytest.param("name: llama-3-8b", "", id="a step can be so short"),
+        pytest.param(
+            "name: phi-4, quantization: fp8, context: {maxLength: 2048, concurrency: 256}",
+            "are missed while prompts are computed: a step of 256 tokens takes about 199 ms",
+            id="more requests at once than fit into it",
+        ),
+        pytest.param(
+            "name: mine, catalog: qwen3.5-4b",
+            "are missed while prompts are computed: a step of 2048 tokens takes about",
+            id="a model whose steps must be long",
+        ),
+        pytest.param(
+            "name: llama-3-8b, engine: {args: [--max-num-batched-tokens=4096]}",
+            "are missed while prompts are computed: a step of 4096 tokens takes about 1480 ms",
+            id="raw arguments ask for long steps",
+        ),
+        pytest.param(
+            "name: phi-4-mini, engine: {weightOffload: {size: 4Gi}}", "", id="nobody knows"
+        ),
+    ],
+)
+def test_an_objective_that_steps_miss_is_told(model, says):
+    asked = "accelerator: {type: a10g}, scaling: {objectives: {itl: 100ms}}"
+    told = [str(each) for each in judged(f"{{{model}, {asked}}}").warnings]
+    assert len(told) == bool(says)
+    for each in told:
+        assert each.startswith(f"scaling.objectives.itl: 100 ms between tokens {says}")
+
+
 def test_an_objective_below_the_time_to_read_the_weights_is_told():
-    asked = "name: llama-3-8b, accelerator: {type: a10g}, scaling: {objectives: {itl: %s}}"
-    assert judged(f"{{{asked % '100ms'}}}").warnings == ()
-    (warning,) = judged(f"{{{asked % '20ms'}}}").warnings
+    asked = "name: llama-3-8b, accelerator: {type: a10g}, scaling: {objectives: {itl: 20ms}}"
+    (warning,) = judged(f"{{{asked}}}").warnings
     assert str(warning).startswith(
         "scaling.objectives.itl: 20 ms between tokens cannot be had: reading the weights alone "
         "takes about 34 ms on a10g"

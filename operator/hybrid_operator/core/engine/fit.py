@@ -16,6 +16,7 @@ from hybrid_operator.core.engine.architecture import Shape
 from hybrid_operator.core.engine.arguments import options, values
 from hybrid_operator.core.engine.gpus import GPU, MIB
 from hybrid_operator.core.engine.memory import MemoryPlan, Serving, Verdict, plan_memory
+from hybrid_operator.core.engine.throughput import LEAST_STEP
 
 if TYPE_CHECKING:
     from hybrid_operator.api.models import ModelSpec
@@ -95,7 +96,7 @@ def fit(model: ModelSpec, defaults: EngineDefaults) -> Fit:
     found = _checked(model, defaults)
     wanted = intent.intent(model, defaults)
     faults = rawargs.faults(wanted)
-    warnings = [*rawargs.overrides(model), *_too_short(model, defaults)]
+    warnings = [*rawargs.overrides(model), *_too_long(model, defaults, found.serving)]
     if _own_image(model):
         # An image of its own may know more than the release.
         faults, warnings = [], [*warnings, *faults]
@@ -106,18 +107,30 @@ def fit(model: ModelSpec, defaults: EngineDefaults) -> Fit:
     return replace(found, warnings=(*found.warnings, *warnings))
 
 
-def _too_short(model: ModelSpec, defaults: EngineDefaults) -> list[Problem]:
-    """Return why no step can be as short as `objectives.itl`, where it cannot."""
+def _too_long(model: ModelSpec, defaults: EngineDefaults, serving: Serving | None) -> list[Problem]:
+    """Return why steps are longer than `objectives.itl`, where they are."""
     seconds = intent.itl_seconds(model)
     known = None if seconds is None else intent.rates(model, defaults)
-    if seconds is None or known is None or known[0] < seconds:
+    if seconds is None or known is None:
         return []
-    message = (
-        f"{seconds * 1000:.0f} ms between tokens cannot be had: reading the weights alone takes "
-        f"about {known[0] * 1000:.0f} ms on {model.accelerator.type}; ask for more, or choose a "
-        "smaller format, a smaller model or a faster GPU"
-    )
-    return [Problem("scaling.objectives.itl", message)]
+    decode, prefill = known
+    tokens = serving.batched_tokens or 0 if serving is not None else 0
+    step = decode + tokens / prefill
+    if decode >= seconds:
+        why = (
+            f"cannot be had: reading the weights alone takes about {decode * 1000:.0f} ms on "
+            f"{model.accelerator.type}; ask for more, or choose a smaller format, a smaller model "
+            "or a faster GPU"
+        )
+    elif step > seconds:
+        why = (
+            f"are missed while prompts are computed: a step of {tokens} tokens takes about "
+            f"{step * 1000:.0f} ms; steps are no shorter than {LEAST_STEP} tokens, and than "
+            "engine.args, chunkedPrefill, context.concurrency and the model ask for"
+        )
+    else:
+        return []
+    return [Problem("scaling.objectives.itl", f"{seconds * 1000:.0f} ms between tokens {why}")]
 
 
 def _own_image(model: ModelSpec) -> bool:
