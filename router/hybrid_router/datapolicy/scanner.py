@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -201,13 +202,29 @@ def _rank(
 
 def _resolve(candidates: list[_Candidate]) -> list[Span]:
     """Return the surest ones that do not overlap; of equals the longest."""
-    if len(candidates) > 1:
-        candidates.sort(key=lambda c: (-c.rank, c.start - c.end, c.start))
+    candidates.sort(key=lambda c: c.start)
     taken: list[_Candidate] = []
-    for each in candidates:
-        if not any(each.start < t.end and t.start < each.end for t in taken):
-            taken.append(each)
-    return [Span(t.type, t.start, t.end) for t in sorted(taken, key=lambda t: t.start)]
+    first, end = 0, 0
+    for index, each in enumerate(candidates):
+        if each.start >= end:
+            taken += _surest(candidates[first:index])
+            first = index
+        end = max(end, each.end)
+    taken += _surest(candidates[first:])
+    return [Span(t.type, t.start, t.end) for t in taken]
+
+
+def _surest(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Return the same of candidates that hang together, in order."""
+    if len(candidates) < 2:  # noqa: PLR2004  nothing to choose
+        return candidates
+    taken: list[_Candidate] = []
+    for each in sorted(candidates, key=lambda c: (-c.rank, c.start - c.end, c.start)):
+        at = bisect_right(taken, each.start, key=lambda c: c.start)
+        after_end = at and taken[at - 1].end > each.start
+        if not after_end and (at == len(taken) or taken[at].start >= each.end):
+            taken.insert(at, each)
+    return taken
 
 
 def _regions(ends: list[int], buffer: bytes) -> list[tuple[int, int]]:
