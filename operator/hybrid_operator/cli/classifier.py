@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import IO
 
 import click
 
+from hybrid_operator.cli import texts
 from hybrid_operator.cli.calibration import apply, fit, rollback
 from hybrid_operator.cli.cutting import cut
 from hybrid_operator.cli.main import BadInputError
@@ -26,8 +26,8 @@ for _command in (fit, apply, rollback, cut):
 
 
 @classifier.command()
-@click.argument("file", type=click.File(encoding="utf-8"))
-def score(file: IO[str]) -> None:
+@click.argument("file")
+def score(file: str) -> None:
     """Judge the prompts in FILE (- reads standard input).
 
     FILE holds one JSON object a line: {"prompt": "..."} or {"messages": [...]}. The answer is one
@@ -35,9 +35,7 @@ def score(file: IO[str]) -> None:
     white space alone gets p_local null: the router sends such a request to the API.
     """
     judge = EmbeddedClassifier().judge
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
+    for number, line in texts.lines(file):
         verdict = judge(_prompt(line, number))
         known = verdict.confidence is not None
         p_local = round(verdict.confidence, 4) if known and verdict.confidence is not None else None

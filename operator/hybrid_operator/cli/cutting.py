@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from hybrid_operator.cli import texts
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, output_option
 from hybrid_operator.cli.output import emit, table
 from hybrid_router.core.cost import Cut, Prices, Sample, choose_cut, curve
@@ -22,7 +23,7 @@ _USD = click.FloatRange(min=0)
 
 
 @click.command()
-@click.argument("samples", type=click.File(encoding="utf-8"))
+@click.argument("samples")
 @click.option(
     "--quality",
     type=click.FloatRange(0, 1),
@@ -40,7 +41,7 @@ _USD = click.FloatRange(min=0)
 )  # fmt: skip
 @output_option
 def cut(
-    samples: IO[str], quality: float, api_usd: tuple[float, float], local_usd: float, output: str
+    samples: str, quality: float, api_usd: tuple[float, float], local_usd: float, output: str
 ) -> None:
     """Choose a cascade's threshold from SAMPLES (- reads standard input): the cheapest one.
 
@@ -52,7 +53,7 @@ def cut(
     prices = Prices(
         Price(input=local_usd, output=local_usd), Price(input=api_usd[0], output=api_usd[1])
     )
-    found = [_sample(line, number) for number, line in enumerate(samples, start=1) if line.strip()]
+    found = [_sample(line, number) for number, line in texts.lines(samples)]
     try:
         chosen, cuts = choose_cut(found, prices, quality), curve(found, prices)
     except ValueError as error:

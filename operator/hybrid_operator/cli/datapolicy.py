@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hybrid_operator.cli import texts
 from hybrid_operator.cli.main import BadInputError
 from hybrid_router.datapolicy.scanner import Scanner
 from hybrid_router.table import GROUPS, TYPES
@@ -43,15 +42,7 @@ def _shown(type_: str, start: int, end: int) -> dict[str, Any]:
 
 
 def _texts(file: str) -> Iterator[str]:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadInputError(f"{file}: is not UTF-8") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in texts.lines(file):
         try:
             found = json.loads(line)["text"]
         except (ValueError, KeyError, TypeError):

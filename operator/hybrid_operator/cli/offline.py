@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hybrid_operator.api.read import ReadError, read_file
 from hybrid_operator.api.resource import HybridInferenceSpec
+from hybrid_operator.cli import texts
 from hybrid_operator.cli.main import BadInputError
 from hybrid_operator.core import table
 from hybrid_operator.core.desired import Desired, children
@@ -52,12 +51,7 @@ def read(path: str) -> list[Resource]:
         BadInputError: there is no such file, or something in it is wrong; the message says where.
     """
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        found = read_file(text)
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadInputError(f"{path}: is not text in UTF-8") from None
+        found = read_file(texts.read(path))
     except ReadError as error:
         raise BadInputError(f"{path}: {error}") from None
     settings = Settings(router_image=ROUTER_IMAGE)

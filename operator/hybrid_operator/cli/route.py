@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import structs
 
-from hybrid_operator.cli import costs, offline
+from hybrid_operator.cli import costs, offline, texts
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, file_option, output_option
 from hybrid_operator.cli.output import emit, table
 from hybrid_operator.cli.states import STATE, read_state
@@ -63,7 +62,7 @@ def route(prompt: str, path: str, model: str, output: str, **given: Any) -> None
     API's, and cost_draft_usd is then spent in vain. The local cost is what the request takes of a
     busy GPU's hour; `hinf tco` counts idle hours, too. Exit status 1: it would be refused.
     """
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = texts.read(prompt) if prompt == texts.STDIN else texts.argument(prompt, "PROMPT")
     resource = offline.read(path)[0]
     tokens = len(text.encode()) // BYTES_PER_TOKEN
     asked = Asked(model, given["key"], tokens, _headers(given["headers"]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,29 +42,43 @@ def read(paths: Iterable[Path]) -> list[Label]:
     """Read CSV files, gzipped or not.
 
     Raises:
-        LabelsError: a column is missing, or a file is empty.
+        LabelsError: a column is missing, or a file is empty or not text.
         OSError: a file cannot be read.
     """
     found: list[Label] = []
     for path in paths:
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise LabelsError(f"{path}: has no column {missing[0]}; needed: {COLUMNS}")
-            found += [
-                Label(
-                    row["subject"],
-                    row["prompt"],
-                    row["small_correct"] in _TRUE,
-                    row["large_correct"] in _TRUE,
-                )
-                for row in rows
-            ]
+        found += _labels(path, csv.DictReader(io.StringIO(_text(path), newline="")))
     if not found:
         raise LabelsError("the files hold no labels")
     return found
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise LabelsError(f"{path}: line {line}: is not text in UTF-8") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise LabelsError(f"{path}: is not gzip, or is cut off") from None
+
+
+def _labels(path: Path, rows: csv.DictReader[str]) -> list[Label]:
+    missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+    if missing:
+        raise LabelsError(f"{path}: has no column {missing[0]}; needed: {', '.join(COLUMNS)}")
+    return [
+        Label(
+            row["subject"],
+            row["prompt"],
+            row["small_correct"] in _TRUE,
+            row["large_correct"] in _TRUE,
+        )
+        for row in rows
+    ]
 
 
 _TRUE = frozenset(("1", "true", "True"))
