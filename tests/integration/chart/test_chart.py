@@ -151,6 +151,21 @@ def test_the_notes_end_with_the_one_next_step():
     assert said.strip().splitlines()[-1].strip() == "kubectl get hinf support --watch"
 
 
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        pytest.param({}, ["operator", "router"], id="The defaults, which no node can pull"),
+        pytest.param({"operator": "registry.example.com/a"}, ["router"], id="One of two is set"),
+        pytest.param({"operator": "a.example/b", "router": "a.example/c"}, [], id="Both are set"),
+    ],
+)
+def test_the_notes_warn_of_images_that_no_node_can_pull(given, warned):
+    settings = [f"--set={part}.image.repository={image}" for part, image in given.items()]
+    said = run("helm", "install", "x", str(CHART), "--dry-run=client", *settings)
+    found = re.findall(r"^WARNING: (\w+)\.image\.repository is", said.split("NOTES:")[1], re.MULTILINE)
+    assert found == warned
+
+
 def test_uninstalling_keeps_the_resource_definition():
     crd = find(template(), "CustomResourceDefinition", "hybridinferences.hybridinference.dev")
     assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

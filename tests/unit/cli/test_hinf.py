@@ -171,7 +171,7 @@ def test_route_reads_a_prompt_from_standard_input():
 
 
 def test_an_explicit_name_is_not_classified():
-    result = hinf("route", "-f", MINIMAL, HARD, "--model", "llama-3-8b", "-o", "json")
+    result = hinf("route", "-f", MINIMAL, HARD, "--model", "qwen3-4b", "-o", "json")
     answer = json.loads(result.output)
     assert (answer["reason"], answer["confidence"]) == ("explicit", None)
 
