@@ -162,7 +162,7 @@ def test_the_notes_end_with_the_one_next_step():
 def test_the_notes_warn_of_images_that_no_node_can_pull(given, warned):
     settings = [f"--set={part}.image.repository={image}" for part, image in given.items()]
     said = run("helm", "install", "x", str(CHART), "--dry-run=client", *settings)
-    found = re.findall(r"^WARNING: (\w+)\.image\.repository is", said.split("NOTES:")[1], re.MULTILINE)
+    found = re.findall(r"^WARNING: (\w+)\.image\.repository is", said, re.MULTILINE)
     assert found == warned
 
 
