@@ -39,6 +39,7 @@ def _list(output: str) -> None:
             "kv_heads": model.kv_heads,
             "head_dimension": model.head_dimension,
             "licence": model.licence,
+            "gated": model.gated,
             "repo": model.repo,
             "quantized": model.quantized,
             "source": model.source,
@@ -46,10 +47,24 @@ def _list(output: str) -> None:
         for model in catalogue()
     ]
     cells = [
-        (model.name, f"{model.parameters / 1e9:.2f}", model.max_length, model.licence, model.repo)
+        (
+            model.name,
+            f"{model.parameters / 1e9:.2f}",
+            model.max_length,
+            model.licence,
+            "gated" if model.gated else "",
+            model.repo,
+        )
         for model in catalogue()
     ]
-    emit(rows, output, table(("NAME", "PARAMETERS (10^9)", "TOKENS", "LICENCE", "REPO"), cells))
+    head = ("NAME", "SIZE (10^9)", "TOKENS", "LICENCE", "TOKEN", "REPO")
+    emit(rows, output, f"{table(head, cells)}\n\n{_GATED}")
+
+
+_GATED = (
+    "gated: accept the licence on huggingface.co, and state your token in\n"
+    "models[].source.huggingFace.token (examples/hybridinference.yaml)."
+)
 
 
 def _task(name: str) -> Task:

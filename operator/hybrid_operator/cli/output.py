@@ -24,8 +24,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _lines(row: Sequence[str], widths: Sequence[int], room: int) -> list[str]:
     first = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=False))
-    last = textwrap.wrap(row[-1], room, break_on_hyphens=False) or [""]
+    text = " ".join(_broken(word, room) for word in row[-1].split(" "))
+    last = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
     return [(first + last[0]).rstrip(), *(" " * len(first) + more for more in last[1:])]
+
+
+def _broken(word: str, room: int) -> str:
+    """Return a word that is too long for a line in parts: paths break behind `/`."""
+    if len(word) <= room:
+        return word
+    cut = word.rfind("/", 0, room) + 1
+    return f"{word[:cut]} {_broken(word[cut:], room)}" if cut else word
 
 
 def emit(document: Any, form: str, text: str) -> None:  # noqa: ANN401  any JSON value

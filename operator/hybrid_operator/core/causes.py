@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from hybrid_operator.core.engine import gated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +38,10 @@ _CRASH = frozenset(
         "StartError",
     }
 )
+_REFUSED = re.compile(
+    "gated repo|GatedRepoError|is restricted. You must have access", re.IGNORECASE
+)
+"""How `huggingface_hub` and `transformers` say that a repository is gated to the token used."""
 _RESTARTS = 2
 """Restarts after which a container that does not answer is taken to crash."""
 
@@ -119,7 +126,16 @@ def _crash(part: Workload) -> Cause | None:
         f"{part.name}: pod {pod.name} was restarted {pod.restarts} times and does not answer; "
         f"see kubectl logs {pod.name} --previous"
     )
-    return Cause("Crashing", f"{message}: {pod.message}" if pod.message else message, blocked=True)
+    message = f"{message}: {pod.message}" if pod.message else message
+    return Cause("Crashing", "; ".join([message, *_gated(part, pod)]), blocked=True)
+
+
+def _gated(part: Workload, pod: PodView) -> list[str]:
+    if part.gated:
+        return [f"{gated.advice(part.gated)} in source.huggingFace.token"]
+    if _REFUSED.search(pod.message):
+        return ["Hugging Face refuses the download: accept the licence with the token's account"]
+    return []
 
 
 def _refused(part: Workload) -> Cause | None:

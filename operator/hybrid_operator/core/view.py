@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hybrid_operator.core import causes, naming, replicas, table
 from hybrid_operator.core.desired import image_of, rolling
+from hybrid_operator.core.engine import gated
 from hybrid_operator.core.objects import engine_pod, record
 from hybrid_operator.core.objects import router as router_objects
 from hybrid_operator.core.objects.router_pod import TABLE_KEY
@@ -37,6 +38,8 @@ class Workload:
     """Objects of somebody else that have names which we need."""
     secret: SecretKeyRef | None = None
     """What its containers cannot start without."""
+    gated: str = ""
+    """Repository that it asks for without the token that this one wants; "" for none."""
     held: bool = False
     """Whether it is not started, because it cannot run as it is stated."""
 
@@ -166,6 +169,7 @@ def _engine(observed: Observed, objects: Mapping[Ref, Object], model: ModelSpec)
         pods=_pods(observed, model.name),
         foreign=_foreign(observed, ref.name),
         secret=hub.token.secret_key_ref if hub and hub.token else None,
+        gated=gated.untokened(model),
         model=model.name,
         version=kept.version if kept else None,
         image=image_of(stated["spec"]["template"]),

@@ -61,6 +61,20 @@ def test_a_long_last_cell_is_wrapped_below_itself():
     assert text.splitlines()[2].startswith("   word")
 
 
+def test_an_address_that_is_longer_than_its_column_breaks_behind_a_slash():
+    path = f"https://{'a' * 40}.example/{'b' * 30}/{'c' * 50}"
+    lines = [line.split()[-1] for line in as_table(("A", "B"), [("x" * 30, path)]).splitlines()[1:]]
+    assert "".join(lines) == path
+    assert all(line.endswith("/") for line in lines[:-1])
+
+
+def test_models_tells_which_ask_for_a_token_and_keeps_names_whole():
+    lines = hinf("models").output.splitlines()
+    assert next(line for line in lines if line.startswith("llama-3-8b ")).split()[-2] == "gated"
+    assert "Meta-Llama-3-8B-Instruct" in "".join(lines)
+    assert "gated" not in next(line for line in lines if line.startswith("qwen3-4b "))
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
 def test_the_table_of_every_example_can_be_served(example):
     result = hinf("render", "table", "-f", str(example))

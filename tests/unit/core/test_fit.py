@@ -25,6 +25,10 @@ def judged(text: str) -> Fit:
     return fit(model, CURRENT)
 
 
+def told_of(path: str, text: str) -> list[str]:
+    return [str(each) for each in judged(text).warnings if each.path == path]
+
+
 def condition(seen: Observed, kind: str = "Fits") -> tuple[str, str, str]:
     found = plan(seen, NOW).status["conditions"]
     (one,) = (each for each in found if each["type"] == kind)
@@ -260,7 +264,7 @@ def test_an_engine_that_runs_goes_on_when_its_spec_becomes_impossible():
 )
 def test_an_objective_that_steps_miss_is_told(model, says):
     asked = "accelerator: {type: a10g}, scaling: {objectives: {itl: 100ms}}"
-    told = [str(each) for each in judged(f"{{{model}, {asked}}}").warnings]
+    told = told_of("scaling.objectives.itl", f"{{{model}, {asked}}}")
     assert len(told) == bool(says)
     for each in told:
         assert each.startswith(f"scaling.objectives.itl: 100 ms between tokens {says}")
@@ -268,8 +272,8 @@ def test_an_objective_that_steps_miss_is_told(model, says):
 
 def test_an_objective_below_the_time_to_read_the_weights_is_told():
     asked = "name: llama-3-8b, accelerator: {type: a10g}, scaling: {objectives: {itl: 20ms}}"
-    (warning,) = judged(f"{{{asked}}}").warnings
-    assert str(warning).startswith(
+    (warning,) = told_of("scaling.objectives.itl", f"{{{asked}}}")
+    assert warning.startswith(
         "scaling.objectives.itl: 20 ms between tokens cannot be had: reading the weights alone "
         "takes about 34 ms on a10g"
     )

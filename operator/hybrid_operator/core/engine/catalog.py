@@ -22,6 +22,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fields of its config.json that memory depends on."""
     towers: int | None = None
     """Parameters of encoders for images and sound, where no formula counts them."""
+    gated: bool = False
+    """Whether `repo` is downloaded only with the token of somebody who accepted its licence."""
     quantized: dict[str, str] = {}
     """Repositories by the format of their weights."""
 
@@ -126,6 +128,13 @@ def find(name: str) -> Model | None:
         if known.replace(".", "-") == wanted:
             return _read(row)
     return None
+
+
+def gated(repo: str) -> bool:
+    """Whether the catalogue knows that this repository asks for a token."""
+    rows = data.rows("models.toml", "model").values()
+    line = f'repo = "{repo}"\n'.lower()
+    return any(line in row.lower() and _read(row).gated for row in rows)
 
 
 @cache

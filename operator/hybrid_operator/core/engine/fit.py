@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hybrid_operator.api.base import Problem, quantity_bytes
-from hybrid_operator.core.engine import adapters, gpus, intent, rawargs
+from hybrid_operator.core.engine import adapters, gated, gpus, intent, rawargs
 from hybrid_operator.core.engine.advice import advice
 from hybrid_operator.core.engine.architecture import Shape
 from hybrid_operator.core.engine.arguments import options, values
@@ -96,7 +96,11 @@ def fit(model: ModelSpec, defaults: EngineDefaults) -> Fit:
     found = _checked(model, defaults)
     wanted = intent.intent(model, defaults)
     faults = rawargs.faults(wanted)
-    warnings = [*rawargs.overrides(model), *_too_long(model, defaults, found.serving)]
+    warnings = [
+        *gated.warnings(model),
+        *rawargs.overrides(model),
+        *_too_long(model, defaults, found.serving),
+    ]
     if _own_image(model):
         # An image of its own may know more than the release.
         faults, warnings = [], [*warnings, *faults]
