@@ -48,13 +48,17 @@ class Judging:
         self._classifier = classifier_source
         self.calibrating = Calibrating(registry, metrics)
 
-    def ordered(self, table: RouteTable, targets: Sequence[Target]) -> Decision:
-        """Order what can answer where nothing is judged.
+    def ordered(
+        self, table: RouteTable, targets: Sequence[Target], call: Call, exchange: Exchange
+    ) -> Decision:
+        """Order what can answer where nothing is judged. A rule's models hold for it as well.
 
         Raises:
             Refused: the policy allows none of it.
         """
-        return decide(table.policy, targets, table.backends, None, self._invites)
+        policy = table.policy
+        found = terms(policy, _asked(call, exchange)) if policy.rules else None
+        return decide(policy, targets, table.backends, None, self._invites, found)
 
     async def decide(
         self,
@@ -69,7 +73,7 @@ class Judging:
         Raises:
             Refused: the policy allows none of it.
         """
-        asked = Asked(call.model, exchange.key_id, call.prompt_tokens, exchange.request.headers)
+        asked = _asked(call, exchange)
         cut = self.calibrating.cut
         found = terms(table.policy, asked, cut.threshold(table.policy))
         verdict = await self._verdict(table, model, targets, (call, exchange.key_id or ""), found)
@@ -121,3 +125,7 @@ class Judging:
         else:
             prompt = Prompt.from_messages(call.messages())
         return self.calibrating(await classifier.classify(prompt, asker))
+
+
+def _asked(call: Call, exchange: Exchange) -> Asked:
+    return Asked(call.model, exchange.key_id, call.prompt_tokens, exchange.request.headers)

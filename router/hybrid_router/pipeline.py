@@ -220,7 +220,7 @@ class Pipeline:
             if model.classified and call.kind != "count_tokens":
                 made = await self._judging.decide(table, model, targets, call, exchange)
             else:
-                made = self._judging.ordered(table, targets)
+                made = self._judging.ordered(table, targets, call, exchange)
             if kept is None:
                 return made
             return msgspec.structs.replace(made, reason=Reason.DATA_POLICY)

@@ -116,7 +116,8 @@ class Intent(Spec, frozen=True, kw_only=True):
     threshold: Fraction | None = None
     """Confidence from which the local model answers this intent. Defaults to routing.threshold."""
     models: Annotated[list[ModelName], Meta(max_length=16, extra_json_schema=ATOMIC)] = []
-    """Local or API models that may answer this intent. Defaults to all of the alias."""
+    """Local or API models that may answer this intent, where an alias is classified. Defaults to
+    all of the alias."""
 
 
 class HeaderMatch(Spec, frozen=True, kw_only=True):
@@ -163,7 +164,8 @@ class RoutingRule(Spec, frozen=True, kw_only=True):
     threshold: Fraction | None = None
     """Confidence from which the local model answers, whatever the intent."""
     models: Annotated[list[ModelName], Meta(max_length=16, extra_json_schema=ATOMIC)] = []
-    """Local or API models that may answer. Defaults to all of the alias."""
+    """Local or API models that may answer, whatever name the client asks for: a request for
+    another is refused with 403. Defaults to all."""
 
 
 class CalibrationSource(Spec, frozen=True, kw_only=True):

@@ -119,8 +119,8 @@ def _explain(routes: RouteTable, asked: Asked, messages: list[dict[str, str]]) -
         return _answer("refuse", found.threshold, reason=why) | classes
     try:
         targets = candidates(routes, entry, Needs(tokens=asked.tokens), ruling.kept)
-        verdict = _verdict(routes, entry, targets, (classifier, prompt))
         policy, backends = routes.policy, routes.backends
+        verdict = _verdict(routes, entry, targets, (classifier, prompt), found)
         decision = decide(policy, targets, backends, verdict, lambda _: True, found)
         if policy.classifier.type == cascade.NAME:
             decision = cascade.drafted(decision, policy, backends, found, lambda _: True)
@@ -144,11 +144,14 @@ def _verdict(
     entry: Model,
     targets: tuple[Target, ...],
     judge: tuple[EmbeddedClassifier, Prompt],
+    found: Terms,
 ) -> Verdict | None:
-    if not entry.classified or routes.policy.classifier.type == "none":
+    if not entry.classified:
         return None
     if not worth_judging(entry, targets, routes.backends):
         return NOT_JUDGED
+    if routes.policy.classifier.type == "none":
+        return NOT_JUDGED if found.prefer is not None else None
     classifier, prompt = judge
     verdict, state = classifier.judge(prompt), routes.policy.calibration
     fits = state is not None and state.classifier == verdict.classifier

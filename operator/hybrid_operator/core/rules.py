@@ -46,9 +46,13 @@ def _rule(spec: HybridInferenceSpec, rule: Stated) -> RoutingRule:
 
 
 def _upstream(spec: HybridInferenceSpec, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the models as their backends call them."""
-    found: list[str] = []
-    for name in names:
-        called = [m.upstream or m.name for p in spec.providers for m in p.models if m.name == name]
-        found += called or [name]
-    return tuple(found)
+    """Return the models as their backends call them, whichever of its names each has here."""
+    called: dict[str, list[str]] = {}
+    for provider in spec.providers:
+        for each in provider.models:
+            for name in (each.name, f"{provider.name}/{each.name}"):
+                called.setdefault(name, []).append(each.upstream or each.name)
+    for model in spec.models:
+        for name in (model.name, *model.served_names):
+            called.setdefault(name, []).append(model.name)
+    return tuple(each for name in names for each in called.get(name, [name]))

@@ -152,7 +152,7 @@ class Decision(msgspec.Struct, frozen=True):
     threshold: float | None = None
     """That the confidence was held against; None where it decided nothing."""
     rule: str | None = None
-    """The rule of the policy that matched."""
+    """The rule of the policy that matched, where it had a say."""
     shadowed: Side | None = None
     """In shadow mode: the side that would have been asked first."""
     score: float | None = None
@@ -218,7 +218,8 @@ def decide(
         backends: of the table.
         verdict: None for a name that is not classified and where nobody judges.
         available: whether a backend, by its name, would take a request now.
-        terms: what holds for this request; the policy's own terms without them.
+        terms: what holds for this request; the policy's own terms without them. The models that
+            a rule allows bind every name; those of an intent, prompts that have been judged.
 
     Raises:
         Refused: `targets` is empty, or none of them is allowed.
@@ -229,19 +230,24 @@ def decide(
     if not targets:
         raise Refused(503, "no_backend", "no backend serves this model at the moment")
     intent = verdict.intent if verdict is not None else None
-    if verdict is not None:
-        targets = _allowed(targets, terms.models(intent), terms.rule)
+    named = len(targets) == 1
+    targets = _allowed(targets, terms.models(intent), terms)
     preferred, reason = _prefer(policy, targets, backends, verdict, terms)
+    if verdict is None and named:
+        reason = Reason.EXPLICIT
+    rule = terms.rule
+    if rule is not None and not terms.allowed and reason in _ONE_WAY:
+        rule = None  # it matched, and had no effect
     shadowed = None
     if policy.shadow is not None and reason in _SHADOWED:
         shadowed = _side(preferred[0], backends)
         preferred, reason = _one_way(policy.shadow, preferred, backends), Reason.SHADOW
     order, reason = _by_availability(preferred, reason, backends, available)
     if verdict is None:
-        return Decision(order, reason, rule=terms.rule)
+        return Decision(order, reason, rule=rule)
     threshold = terms.at(intent) if verdict.confidence is not None else None
     return Decision(
-        order, reason, verdict.confidence, intent, verdict.classifier, threshold, terms.rule,
+        order, reason, verdict.confidence, intent, verdict.classifier, threshold, rule,
         shadowed, verdict.score if verdict.score is not None else verdict.confidence,
     )  # fmt: skip
 
@@ -258,11 +264,16 @@ _SHADOWED: Final = frozenset(
     )
 )  # fmt: skip
 """Decisions between two sides that could both answer."""
+_ONE_WAY: Final = frozenset(
+    (
+        Reason.EXPLICIT, Reason.ORDERED, Reason.NO_LOCAL_TARGET, Reason.NO_EXTERNAL_TARGET,
+        Reason.LOCAL_ONLY,
+    )
+)  # fmt: skip
+"""Decisions that nothing was weighed for: neither a side nor a threshold had a say."""
 
 
-def _allowed(
-    targets: Sequence[Target], models: Sequence[str], rule: str | None
-) -> Sequence[Target]:
+def _allowed(targets: Sequence[Target], models: Sequence[str], terms: Terms) -> Sequence[Target]:
     """Return the targets whose models are allowed; all where none is named.
 
     Raises:
@@ -272,8 +283,8 @@ def _allowed(
         return targets
     left = [t for t in targets if t.model in models]
     if not left:
-        where = f"rule {rule}" if rule is not None else "the intent's policy"
-        raise Refused(400, "model_not_allowed", f"{where} allows no model that can take this")
+        who = f"rule {terms.rule}" if terms.allowed else "the policy of this prompt's intent"
+        raise Refused(403, "model_not_allowed", _not_allowed(who, models))
     return left
 
 
@@ -286,7 +297,7 @@ def _prefer(
 ) -> tuple[Sequence[Target], Reason]:
     """Return the targets in the order that policy and verdict ask for, and the reason."""
     if verdict is None:
-        return targets, Reason.EXPLICIT if len(targets) == 1 else Reason.ORDERED
+        return targets, Reason.ORDERED
     local = [t for t in targets if backends[t.backend].trust == "internal"]
     external = [t for t in targets if backends[t.backend].trust != "internal"]
     if not local:
@@ -359,6 +370,13 @@ def _by_availability(
 
 def _kept_inside(why: str) -> str:
     return f"this model is served outside the cluster, and nothing may leave it: {why}"
+
+
+def _not_allowed(who: str, models: Sequence[str]) -> str:
+    return (
+        f"{who} lets only {', '.join(models)} answer, and the name asked for has no such model "
+        "that can take this request"
+    )
 
 
 def _not_able(targets: Sequence[Target], needs: Needs) -> str:

@@ -52,7 +52,7 @@ class IntentPolicy(Part, frozen=True):
     prefer: Side | None = None
     """The side that is asked first, whatever the confidence."""
     models: tuple[Name, ...] = ()
-    """Upstream models that may answer; empty for all."""
+    """Upstream models that may answer, where a prompt is judged; empty for all."""
 
 
 class RoutingRule(Part, frozen=True):
@@ -76,7 +76,7 @@ class RoutingRule(Part, frozen=True):
     threshold: Probability | None = None
     """Local at this confidence or more, for every intent."""
     models: tuple[Name, ...] = ()
-    """Upstream models that may answer; empty for all."""
+    """Upstream models that may answer, whatever name the client asks for; empty for all."""
 
 
 class Policy(Part, frozen=True):

@@ -190,6 +190,46 @@ def test_an_explicit_name_is_not_classified():
     assert (answer["reason"], answer["confidence"]) == ("explicit", None)
 
 
+RULED = """
+    apiVersion: hybridinference.dev/v1alpha1
+    kind: HybridInference
+    metadata: {name: ruled}
+    spec:
+      models: [{name: llama-3-8b, accelerator: {type: a10g}}]
+      providers:
+        - name: openai
+          apiKey: {secretKeyRef: {name: openai, key: api-key}}
+          models: [{name: gpt-4o}]
+      routing:
+        classifier: {type: none}
+        rules:
+          - {name: inside, match: {keys: [batch]}, models: [llama-3-8b]}
+          - {name: paid, match: {keys: [gold]}, prefer: api}
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "decision", "reason", "rule"),
+    [
+        pytest.param("auto", "batch", "local", "ordered", "inside", id="an alias is cut"),
+        pytest.param("auto", "gold", "api", "rule", "paid", id="a side is taken"),
+        pytest.param("gpt-4o", "gold", "api", "explicit", None, id="a name has no side"),
+        pytest.param("auto", "other", "local", "ordered", None, id="no rule"),
+    ],
+)
+def test_route_follows_rules_where_nobody_judges(model, key, decision, reason, rule):
+    said = ("route", "-f", "-", EASY, "--model", model, "--key", key, "-o", "json")
+    answer = json.loads(hinf(*said, given=dedent(RULED)).output)
+    assert (answer["decision"], answer["reason"], answer["rule"]) == (decision, reason, rule)
+
+
+def test_route_refuses_a_named_model_that_a_rule_does_not_allow():
+    said = ("route", "-f", "-", EASY, "--model", "gpt-4o", "--key", "batch", "-o", "json")
+    result = hinf(*said, given=dedent(RULED))
+    assert result.exit_code == 1
+    assert "rule inside lets only llama-3-8b answer" in json.loads(result.output)["reason"]
+
+
 def test_an_unknown_name_is_bad_input_and_the_known_ones_are_listed():
     result = hinf("route", "-f", MINIMAL, EASY, "--model", "gpt-5")
     assert result.exit_code == 2

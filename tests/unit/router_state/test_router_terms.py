@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hybrid_router.classify.cut import Cut, for_quality
 from hybrid_router.classify.parameters import Point, shipped
-from hybrid_router.core.decision import Earlier, Reason, Refused, Verdict, decide
+from hybrid_router.core.decision import NOT_JUDGED, Earlier, Reason, Refused, Verdict, decide
 from hybrid_router.core.terms import Asked, Terms, terms
 from hybrid_router.table import Backend, IntentPolicy, Policy, RoutingRule, Target
 
@@ -93,9 +93,62 @@ def test_intents_and_rules(verdict: Verdict, asked: Asked, first: str, reason: s
 
 
 def test_models_that_are_allowed_and_not_there_refuse_the_request() -> None:
-    rule = RoutingRule(name="only", models=("else",))
-    with pytest.raises(Refused, match="rule only allows no model"):
+    rule = RoutingRule(name="only", models=("else", "other"))
+    with pytest.raises(Refused, match="rule only lets only else, other answer") as refused:
         asks(Policy(rules=(rule,)), judged(0.9))
+    assert (refused.value.status, refused.value.code) == (403, "model_not_allowed")
+    policy = Policy(intents={"chat": IntentPolicy(models=("else",))}, rules=RULES)
+    with pytest.raises(Refused, match="policy of this prompt's intent lets only else"):
+        asks(policy, judged(0.9), Asked(tokens=1_000))
+
+
+UNJUDGED = (
+    RoutingRule(name="inside", keys=("batch",), models=("small",)),
+    RoutingRule(name="careful", keys=("night",), threshold=0.99),
+    RoutingRule(name="paid", keys=("gold",), prefer="api"),
+)
+
+
+@pytest.mark.parametrize(
+    ("names", "key", "order", "reason", "rule"),
+    [
+        pytest.param("large small", "batch", "small", "ordered", "inside",
+                     id="a list that nobody judges is cut to the models that a rule allows"),
+        pytest.param("small", "batch", "small", "explicit", "inside",
+                     id="a model's own name is answered where the rule allows it"),
+        pytest.param("large small", "night", "large small", "ordered", None,
+                     id="a threshold says nothing where nobody judges, and is not reported"),
+        pytest.param("large", "gold", "large", "explicit", None,
+                     id="nor does a side, for a model that the client named"),
+        pytest.param("large", None, "large", "explicit", None, id="no rule matches"),
+    ],
+)  # fmt: skip
+def test_a_rules_models_bind_every_name_and_are_reported_where_they_do(
+    names: str, key: str | None, order: str, reason: str, rule: str | None
+) -> None:
+    policy = Policy(rules=UNJUDGED)
+    targets = [next(t for t in BOTH if t.model == name) for name in names.split()]
+    found = terms(policy, Asked(names, key))
+    made = decide(policy, targets, BACKENDS, None, lambda _: True, found)
+    assert " ".join(t.model for t in made.targets) == order
+    assert (made.reason, made.rule) == (reason, rule)
+
+
+def test_a_named_model_that_a_rule_does_not_allow_is_refused_and_the_rule_is_named() -> None:
+    policy = Policy(rules=UNJUDGED)
+    with pytest.raises(Refused, match="rule inside lets only small answer") as refused:
+        decide(policy, BOTH[1:], BACKENDS, None, lambda _: True, terms(policy, Asked("", "batch")))
+    assert (refused.value.status, refused.value.code) == (403, "model_not_allowed")
+
+
+@pytest.mark.parametrize(("key", "rule"), [("batch", "inside"), ("night", None), ("gold", None)])
+def test_where_one_side_can_answer_a_rule_is_reported_for_its_models_only(
+    key: str, rule: str | None
+) -> None:
+    policy = Policy(rules=UNJUDGED)
+    found = terms(policy, Asked("auto", key))
+    made = decide(policy, BOTH[:1], BACKENDS, NOT_JUDGED, lambda _: True, found)
+    assert (made.reason, made.rule) == (Reason.NO_EXTERNAL_TARGET, rule)
 
 
 @pytest.mark.parametrize(

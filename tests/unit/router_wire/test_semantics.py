@@ -112,6 +112,35 @@ async def test_what_must_stay_stays_whatever_prefers_the_api(classifier, policy)
     assert len(api.received) == 1
 
 
+RULED = {"rules": [{"name": "inside", "models": ["local-model"]}]}
+UNJUDGED = {"classifier": {"type": "none"}, **RULED}
+
+
+@pytest.mark.parametrize(
+    ("policy", "classifier", "reason"),
+    [
+        pytest.param(UNJUDGED, None, "ordered", id="where nobody judges"),
+        pytest.param(RULED, Says(0.0), "no-external-target", id="whatever is judged"),
+    ],
+)
+async def test_a_rule_keeps_requests_off_the_api(policy, classifier, reason):
+    async with (
+        Upstream(answers()) as local,
+        Upstream(answers()) as api,
+        router(both(local, api, **policy), classifier=classifier) as r,
+    ):
+        auto = await r.chat("auto")
+        kept = await r.chat("local")
+        named = await r.chat("api")
+    said = auto.headers
+    assert (said["x-hybrid-source"], said["x-hybrid-rule"]) == ("local", "inside")
+    assert said["x-hybrid-reason"] == reason
+    assert (kept.status, kept.headers["x-hybrid-reason"]) == (200, "explicit")
+    assert (named.status, named.json()["error"]["code"]) == (403, "model_not_allowed")
+    assert "rule inside lets only local-model answer" in named.json()["error"]["message"]
+    assert not api.received
+
+
 async def test_what_must_stay_waits_where_others_spill():
     free = asyncio.Event()
 
