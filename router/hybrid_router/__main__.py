@@ -17,6 +17,7 @@ import uvloop
 from hybrid_router.classify.build import ClassifierSource
 from hybrid_router.discovery.cluster import ClusterDiscovery, ConfigMapRef
 from hybrid_router.discovery.kube import Access, KubeAPI, NotInClusterError
+from hybrid_router.discovery.outside import unreachable
 from hybrid_router.discovery.registry import Registry
 from hybrid_router.discovery.tables import TableFile, Tables
 from hybrid_router.endpoints.routes import Routes
@@ -95,7 +96,11 @@ def parser() -> argparse.ArgumentParser:
         help="in Kubernetes: follow the RouteTable in this ConfigMap (key table.json); with "
         "--table, the file serves the start",
     )
-    p.add_argument("--check", action="store_true", help="only say whether the table is good")
+    p.add_argument(
+        "--check",
+        action="store_true",
+        help="only say whether the table is good, and what of it cannot be reached from here",
+    )
     p.add_argument(
         "--host",
         default="0.0.0.0",  # noqa: S104  a server's default in a pod; the help shows another
@@ -134,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table, digest = _read(options.table)
             if options.check:
                 _say(_summary(options.table, table, digest), sys.stdout)
+                _warn(table)
                 return GOOD
         uvloop.run(_Router(options).run())
     except (TableError, NotInClusterError, ProxyError, TracingError) as error:
@@ -293,6 +299,17 @@ def _read(path: str) -> tuple[RouteTable, str]:
 
 def _say(text: str, stream: TextIO) -> None:
     stream.write(f"{text}\n")
+
+
+def _warn(table: RouteTable) -> None:
+    """Say what of a good table is missing here; in a cluster that is for the probes to find."""
+    try:
+        Access.from_environment()
+    except NotInClusterError:
+        for each in unreachable(table, os.environ):
+            _say(f"warning: {each}", sys.stderr)
+        if any(each.service for each in table.backends.values()):
+            _say("`hinf render table --local -f FILE` writes a table for here", sys.stderr)
 
 
 def _summary(path: str, table: RouteTable, digest: str) -> str:

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hybrid_router.__main__ import EPILOG, main
-from hybrid_router.table import Backend, Model, RouteTable, Target, decode, encode
+from hybrid_router.table import (
+    Backend,
+    Keys,
+    Model,
+    RouteTable,
+    SecretRef,
+    Service,
+    Target,
+    decode,
+    encode,
+)
 from tests.support.kube_api import FakeKubeAPI, config_map
 from tests.support.upstreams import Upstream, answers
 
@@ -43,6 +53,50 @@ def test_a_good_table_is_checked_with_exit_code_0(
     file.write_bytes(encode(table("http://a/v1")))
     assert main(["--check", "--table", str(file)]) == 0
     assert "good, hash" in capsys.readouterr().out
+
+
+ELSEWHERE = RouteTable(
+    models={"m": Model(targets=(Target(backend="engine", model="m"),))},
+    backends={
+        "engine": Backend(trust="internal", service=Service(namespace="ml", name="support-m")),
+        "file": Backend(
+            trust="external", urls=("https://a/v1",), api_key=SecretRef(file="/no/key")
+        ),
+        "name": Backend(trust="external", urls=("http://llm.ml.svc/v1",)),
+        "variable": Backend(
+            trust="external", urls=("https://a/v1",), api_key=SecretRef(env="HINF_TEST_NO_KEY")
+        ),
+    },
+    keys=Keys(directory="/no/keys"),
+)
+"""What only a router in a cluster can reach."""
+
+
+def test_what_cannot_be_reached_outside_of_a_cluster_is_told_and_the_table_is_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    file = tmp_path / "table.json"
+    file.write_bytes(encode(ELSEWHERE))
+    assert main(["--check", "--table", str(file)]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: backend engine: its replicas are those of Service ml/support-m in a cluster",
+        "warning: backend file: there is no key file /no/key",
+        "warning: backend name: http://llm.ml.svc/v1 is an address within a cluster",
+        "warning: backend variable: its key is to come from HINF_TEST_NO_KEY, which is not set",
+        "warning: client keys: there is no directory /no/keys",
+        "`hinf render table --local -f FILE` writes a table for here",
+    ]
+
+
+def test_in_a_cluster_a_check_warns_of_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HINF_KUBE_API", "http://127.0.0.1:9")
+    file = tmp_path / "table.json"
+    file.write_bytes(encode(ELSEWHERE))
+    assert main(["--check", "--table", str(file)]) == 0
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
