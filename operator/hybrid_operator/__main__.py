@@ -13,7 +13,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from hybrid_operator import logs
-from hybrid_operator.kube.client import ConnectError, Kube, connect
+from hybrid_operator.kube.client import Kube, connect
+from hybrid_operator.kube.kubeconfig import ConnectError
 from hybrid_operator.metrics.fetch import Direct, Proxied, client
 from hybrid_operator.settings import VARIABLES, OperatorSettings, SettingsError, from_environment
 from hybrid_operator.wiring import Endpoints, Operator

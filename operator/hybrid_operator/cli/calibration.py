@@ -13,9 +13,10 @@ from hybrid_operator.cli.main import EXIT_NO, BadInputError
 from hybrid_operator.cli.output import table
 from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.calibration import REJECT, manifest
-from hybrid_operator.kube.client import ConnectError, Kube, connect
+from hybrid_operator.kube.client import Kube, connect
 from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import CHILDREN, RESOURCE, Key
+from hybrid_operator.kube.kubeconfig import ConnectError
 from hybrid_router.classify.parameters import shipped
 from hybrid_router.core.cascade import NAME as CASCADE
 from hybrid_router.core.cost import Prices

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import msgspec
 from lightkube.config.client_adapter import ConnectionParams
-from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
 
 from hybrid_operator.kube.errors import KubeError, NotFound, Unavailable, from_status
 from hybrid_operator.kube.kinds import key_of
+from hybrid_operator.kube.kubeconfig import ConnectError, configuration
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
@@ -70,38 +70,26 @@ class Connection:
     """Whether this process runs in a pod of the cluster."""
 
 
-class ConnectError(Exception):
-    """There is no usable configuration; the message says what to do."""
-
-
-def connect() -> Connection:
+def connect(context: str | None = None) -> Connection:
     """Make ready to reach the API server; nothing is sent yet.
 
-    A service account wins where one is mounted, then KUBECONFIG, then ~/.kube/config.
+    A service account wins where one is mounted and no context is named, then KUBECONFIG, then
+    ~/.kube/config.
 
     Raises:
         ConnectError: there is neither, or what there is cannot be used.
     """
+    config = configuration(context)
     try:
-        config = _configuration()
         options = ConnectionParams(timeout=httpx2.Timeout(CALL_SECONDS)).httpx_params(config)
-    except (ConfigError, KeyError, OSError, msgspec.MsgspecError) as error:
-        raise ConnectError(
-            f"no way to reach a cluster: {error}; "
-            "set KUBECONFIG to a kubeconfig file, or run in a pod"
-        ) from None
+    except (ConfigError, KeyError, OSError, ValueError) as error:
+        where = config.fname or "the pod's service account"
+        raise ConnectError(f"{where}: context {config.context_name}: {error}") from None
     # Every watch holds a connection of its own for as long as it runs.
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
     headers = {"user-agent": USER_AGENT}
     http = httpx2.AsyncClient(**options, limits=limits, headers=headers)
     return Connection(http, config.namespace, inside=bool(config.user and config.user.token_file))
-
-
-def _configuration() -> SingleConfig:
-    config = KubeConfig.from_env().get()
-    if config is None or config.user is None:
-        raise ConfigError("the current context names no user")
-    return config
 
 
 class Kube:

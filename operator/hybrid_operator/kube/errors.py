@@ -43,6 +43,11 @@ class AlreadyExists(Conflict):
 class Forbidden(KubeError):  # noqa: N818  the name of the API's own reason
     """A right is missing."""
 
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said or message
+        """What the API server says, for callers that are not the operator."""
+
 
 class NamespaceEnding(Forbidden):
     """The namespace is being deleted: nothing can be made in it any more."""
@@ -94,7 +99,8 @@ def _forbidden(status: Mapping[str, Any], what: str, message: str) -> Forbidden:
         return Forbidden(f"cannot {what}: {message}")  # quota, admission, pod security
     return Forbidden(
         f"the operator has no right to {what}; the chart's ClusterRole grants it, so it is "
-        f"missing or was changed (the API server says: {message})"
+        f"missing or was changed (the API server says: {message})",
+        said=message,
     )
 
 
