@@ -45,7 +45,7 @@ class Cluster:
         self.owners: list[dict[str, Any]] = [OURS]
         self.refuse: Exception | None = None
         self.generated = dict.fromkeys(("e1", "e2", "e3", "e4"), 0.0)
-        self.diverted = 0.0
+        self.diverted = self.local_only = 0.0
         self.hung: set[str] = set()
         self.quotas = [Quota(hard=99, used=0)]
         """Besides what the pods here hold: two GPUs each."""
@@ -123,13 +123,20 @@ class Cluster:
         }
 
     async def look(
-        self, times: int = 1, work: float = 0.0, diverted: float = 0.0, step: float = 3
+        self,
+        times: int = 1,
+        work: float = 0.0,
+        diverted: float = 0.0,
+        step: float = 3,
+        *,
+        local_only: float = 0.0,
     ) -> None:
         """Let `step` seconds pass and look, so often; replicas do `work` of a CPU's capacity."""
         for _ in range(times):
             for name in self.generated:
                 self.generated[name] += work * 60 * step
             self.diverted += diverted * 60 * step
+            self.local_only += local_only * 60 * step
             self.show()
             await asyncio.sleep(step)
             await self.scaler.look()
@@ -150,6 +157,8 @@ class Cluster:
             return (
                 f"hinf_router_diverted_requests_total{{{head}}} {self.diverted}\n"
                 f'hinf_router_diverted_tokens_total{{{head},kind="completion"}} {self.diverted}\n'
+                'hinf_router_local_only_tokens_total{backend="local/m",kind="completion"} '
+                f"{self.local_only}\n"
             )
         return (
             f"vllm:prompt_tokens_total 0\nvllm:generation_tokens_total {self.generated[name]}\n"

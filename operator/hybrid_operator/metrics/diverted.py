@@ -1,4 +1,4 @@
-"""Reading from a router what went past the local models: pure."""
+"""Reading from a router what went past the local models, and what might not: pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from hybrid_operator.metrics.samples import lines, samples
 
 REQUESTS = "hinf_router_diverted_requests_total"
 TOKENS = "hinf_router_diverted_tokens_total"
+LOCAL_ONLY = "hinf_router_local_only_tokens_total"
 WAITING = "hinf_router_requests_waiting"
 UNSERVED = "unserved"
 """The reason of requests that nobody answered."""
 
-_LINES = lines((REQUESTS, TOKENS, WAITING))
+API = "api"
+"""For all other reasons: a provider did."""
+
+_LINES = lines((REQUESTS, TOKENS, LOCAL_ONLY, WAITING))
 
 
 class Flow(NamedTuple):
@@ -26,12 +30,14 @@ class Flow(NamedTuple):
 
 
 class Past(NamedTuple):
-    """Of one backend: what a provider answered, and what nobody did."""
+    """Of one backend: what a provider answered, what nobody did, and what only it might."""
 
     api: Flow = Flow()
     unserved: Flow = Flow()
     waiting: float = 0.0
     """Requests that wait for a place, or for the first replica: now, not an increase."""
+    local_only: Flow = Flow()
+    """What it served and no API could have: tokens without their requests, cached ones apart."""
 
 
 NOTHING = Past()
@@ -45,18 +51,24 @@ def parse(text: str) -> dict[str, Past]:
         KeyError: a label is missing.
     """
     waiting: dict[str, float] = defaultdict(float)
-    sums: dict[tuple[str, bool], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for name, labels, value in samples(_LINES, text):
         if name == WAITING:
             waiting[labels["backend"]] += value
             continue
-        into = sums[labels["backend"], labels["reason"] == UNSERVED]
+        reason = LOCAL_ONLY if name == LOCAL_ONLY else labels["reason"]
+        into = sums[labels["backend"], reason if reason in (LOCAL_ONLY, UNSERVED) else API]
         if name == REQUESTS:
             into[0] += value
         else:
             into[1 if labels["kind"] == "prompt" else 2] += value
     return {
-        name: Past(Flow(*sums[name, False]), Flow(*sums[name, True]), waiting[name])
+        name: Past(
+            Flow(*sums[name, API]),
+            Flow(*sums[name, UNSERVED]),
+            waiting[name],
+            Flow(*sums[name, LOCAL_ONLY]),
+        )
         for name in {*(backend for backend, _ in list(sums)), *list(waiting)}
     }
 
@@ -64,11 +76,14 @@ def parse(text: str) -> dict[str, Past]:
 def grown(before: Past, after: Past) -> Past:
     """Return the increase; a counter that went back has started again at 0."""
     return Past(
-        _grown(before.api, after.api), _grown(before.unserved, after.unserved), after.waiting
+        _grown(before.api, after.api),
+        _grown(before.unserved, after.unserved),
+        after.waiting,
+        _grown(before.local_only, after.local_only),
     )
 
 
 def _grown(before: Flow, after: Flow) -> Flow:
-    if after.requests < before.requests:
+    if any(b < a for a, b in zip(before, after, strict=True)):
         return after
-    return Flow(*(max(b - a, 0.0) for a, b in zip(before, after, strict=True)))
+    return Flow(*(b - a for a, b in zip(before, after, strict=True)))

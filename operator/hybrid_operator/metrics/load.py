@@ -74,7 +74,11 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
     queued = sum(each.waiting for each in past)
     prompt, generated, work = _work(done, past, capacity, seen.seconds)
     backlog = _backlog(waiting + queued, done, capacity)
-    unserved = sum(capacity.work(each.unserved.prompt, each.unserved.generated) for each in past)
+    kept = sum(
+        capacity.work(flow.prompt, flow.generated)
+        for each in past
+        for flow in (each.unserved, each.local_only)
+    )
     usd = (prompt * price.input + generated * price.output) / 1e6 / seen.seconds if price else 0.0
     demand = work + backlog
     sample = Sample(
@@ -82,7 +86,7 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         demand=demand,
         api_usd=usd * demand / work if work > 0 else 0.0,
         # What waits although no replica runs may go nowhere else.
-        local_only=unserved / seen.seconds + (0.0 if seen.ready else backlog) if price else 0.0,
+        local_only=kept / seen.seconds + (0.0 if seen.ready else backlog) if price else 0.0,
         replicas=seen.replicas,
         ready=seen.ready,
         requests=demand > 0

@@ -370,7 +370,7 @@ class Failover:
         self._metrics.usage(
             target.backend, target.model, prompt, completion, cached, estimated=estimated
         )
-        job.book(prompt, completion)
+        job.book(prompt, completion, cached)
         if ended is None or ended.first_token is None:
             return
         if job.call.stream:

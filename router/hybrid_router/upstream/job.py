@@ -98,6 +98,7 @@ class Job:
         self.lines = b""
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.cached_tokens = 0
         self.usd: float | None = None
         self.queued = False
         self.spilled = False
@@ -115,10 +116,11 @@ class Job:
         """Tokens that its attempts have taken so far."""
         return self.prompt_tokens + self.completion_tokens
 
-    def book(self, prompt: int, completion: int) -> None:
+    def book(self, prompt: int, completion: int, cached: int) -> None:
         """Note the tokens of the last attempt, and what they cost where its backend has prices."""
         self.prompt_tokens += prompt
         self.completion_tokens += completion
+        self.cached_tokens += cached
         if self.backend is None or self.target is None:
             return
         price = self.backend.prices.get(self.target.model)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from hybrid_operator.core.scaling.quota import Quota
 from hybrid_operator.core.state import Pool, Share
 from hybrid_operator.kube.errors import Unavailable
@@ -108,6 +112,34 @@ def test_without_scaling_any_more_what_was_ours_goes_back_to_one():
         cluster.owners, cluster.replicas = [SCALER], 3
         await cluster.look(200, work=2)
         assert cluster.replicas == 1
+
+    virtual_time.run(play())
+
+
+PRICED: dict[str, Any] = {
+    "models": [
+        model({"min": 0, "max": 4}, accelerator={"type": "cpu"}, cost={"gpuHourUSD": "1.00"})
+    ],
+    "providers": [
+        {
+            "name": "openai",
+            "apiKey": {"secretKeyRef": {"name": "openai", "key": "api-key"}},
+            "models": [{"name": "gpt-4o", "prices": {"inputUSD": "0.05", "outputUSD": "0.10"}}],
+        }
+    ],
+}
+"""A replica that never earns its hour: the API does its work for less."""
+
+
+@pytest.mark.parametrize(("local_only", "replicas"), [(0.0, 0), (0.2, 1)])
+def test_the_price_takes_no_replica_from_requests_that_nobody_else_may_serve(
+    local_only: float, replicas: int
+):
+    async def play():
+        cluster = Cluster({}, replicas=1)
+        cluster.spec = PRICED
+        await cluster.look(80, work=0.2, local_only=local_only, step=15)
+        assert cluster.replicas == replicas
 
     virtual_time.run(play())
 

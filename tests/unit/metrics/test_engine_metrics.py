@@ -105,6 +105,8 @@ def test_a_counter_that_goes_back_has_started_again():
 
 
 ROUTER = """\
+hinf_router_local_only_tokens_total{backend="local/m",kind="prompt"} 30.0
+hinf_router_local_only_tokens_total{backend="local/m",kind="completion"} 6.0
 hinf_router_diverted_requests_total{backend="local/m",reason="local-unavailable"} 2.0
 hinf_router_diverted_requests_total{backend="local/m",reason="local-failed"} 1.0
 hinf_router_diverted_requests_total{backend="local/m",reason="unserved"} 4.0
@@ -116,7 +118,9 @@ hinf_router_diverted_tokens_total{backend="local/m",reason="unserved",kind="prom
 
 def test_what_went_past_a_model_is_told_by_who_answered():
     assert diverted.parse(ROUTER) == {
-        "local/m": Past(Flow(3.0, 80.0, 9.0), Flow(4.0, 70.0, 0.0)),
+        "local/m": Past(
+            Flow(3.0, 80.0, 9.0), Flow(4.0, 70.0, 0.0), local_only=Flow(0.0, 30.0, 6.0)
+        ),
     }
 
 
@@ -132,9 +136,9 @@ def test_who_waits_at_a_router_is_demand_and_local_only_while_no_replica_runs():
 
 
 def test_a_router_that_started_again_counts_from_zero():
-    assert diverted.grown(Past(Flow(5.0, 50.0, 5.0)), Past(Flow(1.0, 8.0, 2.0))) == Past(
-        Flow(1.0, 8.0, 2.0)
-    )
+    before = Past(Flow(5.0, 50.0, 5.0), local_only=Flow(0.0, 90.0, 9.0))
+    after = Past(Flow(1.0, 8.0, 2.0), local_only=Flow(0.0, 7.0, 12.0))
+    assert diverted.grown(before, after) == after
 
 
 CAPACITY = seeded(1000.0, 100.0)
@@ -151,6 +155,13 @@ def test_demand_is_what_engines_did_and_what_went_past_them():
     assert found.demand == pytest.approx((1 + 4 + 5 + 5) / 10)
     assert found.local_only == pytest.approx(0.5)
     assert found.api_usd == pytest.approx((6000 * 1 + 900 * 2) / 1e6 / 10)
+
+
+def test_what_a_replica_serves_and_no_api_may_is_local_only_and_no_more_demand():
+    past = Past(local_only=Flow(0.0, 1000.0, 100.0))
+    found = load(seen(EngineReading(1000.0, 400.0), past=past), CAPACITY, Price(1.0, 2.0)).sample
+    assert found.demand == pytest.approx((1 + 4) / 10)
+    assert found.local_only == pytest.approx((1 + 1) / 10)
 
 
 def test_requests_that_wait_are_demand():
