@@ -110,6 +110,30 @@ class Cluster:
                 self.children.remove(POD, pod)
         self.children.upsert(POD, self.pod("r", naming.router_selector("support")))
 
+    def beside(self, replicas: int, spec: dict[str, Any], **annotations: str) -> None:
+        """Show another resource with a model `m` and its Deployment; no test changes them."""
+        base = {"namespace": "ns", "resourceVersion": "1"}
+        self.resources.accept(
+            "ADDED",
+            {
+                "metadata": base
+                | {"name": "beside", "uid": "b", "annotations": annotations, "generation": 1},
+                "spec": {"models": [spec]},
+                "status": {},
+            },
+        )
+        self.children.upsert(
+            CHILDREN["Deployment"],
+            {
+                "kind": "Deployment",
+                "metadata": base
+                | {"name": naming.engine("beside", "m"), "uid": "c", "managedFields": []}
+                | {"labels": naming.engine_selector("beside", "m")},
+                "spec": {"replicas": replicas},
+                "status": {"readyReplicas": replicas},
+            },
+        )
+
     def pod(self, name: str, labels: dict[str, str]) -> dict[str, Any]:
         return {
             "metadata": {

@@ -11,39 +11,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hybrid_operator.control import observe
 from hybrid_operator.control.cache import family_of
 from hybrid_operator.control.quotas import unbounded
-from hybrid_operator.control.scaled import Scaled, Told, restored, room, told
-from hybrid_operator.control.sharing import Claim, bounds, demands
+from hybrid_operator.control.scalable import Model, Models, live
+from hybrid_operator.control.scaled import Scaled, Told, restored, told
+from hybrid_operator.control.sharing import Claim, bounds, demands, rest
 from hybrid_operator.core import naming, replicas
-from hybrid_operator.core.engine.defaults import CURRENT
-from hybrid_operator.core.engine.judged import judge
 from hybrid_operator.core.plan import PAUSED
-from hybrid_operator.core.scaling import intent
 from hybrid_operator.core.scaling.arbitrate import arbitrate
 from hybrid_operator.core.scaling.policy import decide
 from hybrid_operator.core.scaling.window import observe as take
 from hybrid_operator.core.scaling.window import remember
-from hybrid_operator.core.state import Event, Ref
+from hybrid_operator.core.state import Event
 from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import Key
 from hybrid_operator.kube.writer import DELETION_COST, NotLeading
 from hybrid_operator.metrics.diverted import NOTHING
 from hybrid_operator.metrics.gather import Round
-from hybrid_operator.metrics.load import Price, Seen, load
+from hybrid_operator.metrics.load import Seen, load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
     from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.control.cache import Children, Resources
-    from hybrid_operator.core.scaling.capacity import Capacity
     from hybrid_operator.core.scaling.quota import Quotas
-    from hybrid_operator.core.scaling.types import Decision, Policy
+    from hybrid_operator.core.scaling.types import Decision
     from hybrid_operator.core.state import Object, Owner, Settings
     from hybrid_operator.kube.events import Recorder
     from hybrid_operator.kube.writer import Writer
@@ -84,26 +81,11 @@ class Hands:
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
-    """What the resource says of one model, computed once for each generation."""
-
-    spec: ModelSpec
-    policy: Policy
-    price: Price | None
-    seed: Capacity
-    recommends: bool
-    """Whether nothing is written."""
-    decides: bool
-    room: int
-    """Characters for its long memory in the status."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Wanted:
     """One model's decision of this round, before the GPUs are shared."""
 
     owner: Owner
-    model: _Model
+    model: Model
     scaled: Scaled
     live: Object
     current: int
@@ -114,6 +96,11 @@ class _Wanted:
     def key(self) -> str:
         """Unique among all models."""
         return f"{self.owner.namespace}/{self.owner.name}/{self.model.spec.name}"
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether its replicas are not ours to set: it only recommends, or another scales it."""
+        return self.model.recommends or replicas.other_scaler(self.live) is not None
 
     @property
     def resource(self) -> Key:
@@ -143,7 +130,7 @@ class Autoscaler:
         self._hands = hands
         self._changed = changed
         self._now = now
-        self._parsed: dict[Key, tuple[tuple[str, int], list[_Model]]] = {}
+        self._models = Models(world.resources, world.settings.gpu_prices)
         self._scaled: dict[Key, dict[str, Scaled]] = {}
         self._warned: dict[str, str] = {}
         self._writing = asyncio.Semaphore(WRITES)
@@ -169,9 +156,8 @@ class Autoscaler:
 
     async def look(self) -> None:
         """Look once at every model that is the operator's to decide on."""
-        keys = [key async for key in _in_turns(self._world.resources) if self._models(key)]
-        for key in self._parsed.keys() - set(self._world.resources):
-            del self._parsed[key]
+        keys = [key async for key in _in_turns(self._world.resources) if self._ours(key)]
+        self._models.keep()
         for key in self._scaled.keys() - set(keys):
             self._hands.metrics.forget(key.namespace, key.name, list(self._scaled.pop(key)))
         said = await self._ask(keys)
@@ -179,7 +165,7 @@ class Autoscaler:
             each async for key, told in _in_turns(said.items()) for each in self._decide(key, told)
         ]
         granted = await self._share(wanted)
-        settled = [self._settle(each, granted[each.key]) async for each in _in_turns(wanted)]
+        settled = [self._settle(each, granted.get(each.key)) async for each in _in_turns(wanted)]
         due = [each for each in settled if self._differs(each)]
         await asyncio.gather(*map(self._carry_out, due))
 
@@ -198,7 +184,7 @@ class Autoscaler:
         self._world.gatherer.keep(uids)
         return said
 
-    def _models(self, key: Key) -> list[_Model]:
+    def _ours(self, key: Key) -> list[Model]:
         """Return the models that the operator decides on, or has decided on before."""
         resource = self._world.resources.get(key)
         if resource is None:
@@ -206,43 +192,13 @@ class Autoscaler:
         owner = observe.owner(resource)
         if owner.deleting or owner.annotations.get(PAUSED, "false") != "false":
             return []
-        stamp = owner.uid, owner.generation
-        known = self._parsed.get(key)
-        if known is None or known[0] != stamp:
-            known = self._parsed[key] = (stamp, self._parse(resource))
-        return [each for each in known[1] if each.decides or self._ours(owner, each)]
+        return [each for each in self._models.of(key) if each.decides or self._was_ours(key, each)]
 
-    def _ours(self, owner: Owner, model: _Model) -> bool:
+    def _was_ours(self, key: Key, model: Model) -> bool:
         """Whether a model was ours to decide on, and nobody else's since."""
         external = model.spec.scaling is not None and model.spec.scaling.mode == "External"
-        live = self._live(owner, model.spec)
-        return not external and live is not None and replicas.owned_by_autoscaler(live)
-
-    def _parse(self, resource: Mapping[str, Any]) -> list[_Model]:
-        spec, _ = observe.spec(resource)
-        if spec is None:
-            return []
-        prices = self._world.settings.gpu_prices
-        found = []
-        for model in spec.models:
-            price = intent.api_price(spec, model.name)
-            found.append(
-                _Model(
-                    spec=model,
-                    policy=intent.policy(model, prices),
-                    price=Price(*price) if price is not None else None,
-                    seed=intent.seed(model, judge(model, CURRENT)),
-                    recommends=model.scaling is not None and model.scaling.mode == "Recommend",
-                    decides=intent.decides(model),
-                    room=room(len(spec.models)),
-                )
-            )
-        return found
-
-    def _live(self, owner: Owner, model: ModelSpec) -> Object | None:
-        name = naming.engine(owner.name, model.name)
-        live = self._world.children.find(owner.namespace, Ref("Deployment", name))
-        return live if live is None or "deletionTimestamp" not in live["metadata"] else None
+        found = live(self._world.children, key, model.spec)
+        return not external and found is not None and replicas.owned_by_autoscaler(found)
 
     def _decide(self, key: Key, said: Round) -> list[_Wanted]:
         resource = self._world.resources.get(key)
@@ -250,27 +206,28 @@ class Autoscaler:
             return []
         owner, found = observe.owner(resource), []
         known = self._scaled.setdefault(key, {})
-        present = self._models(key)
+        present = self._ours(key)
         for name in known.keys() - {each.spec.name for each in present}:
             del known[name]
         for model in present:
-            live = self._live(owner, model.spec)
-            current = replicas.current(live) if live is not None else None
-            if live is None or current is None:
+            deployed = live(self._world.children, key, model.spec)
+            current = replicas.current(deployed) if deployed is not None else None
+            if deployed is None or current is None:
                 continue
             name = model.spec.name
             if name not in known:
                 was = told(resource["status"])
                 memory = was.memories.get(name, "")
                 known[name] = restored(was.models.get(name, {}), model.seed, memory)
-            each = self._look_at(known[name], model, said, current, live)
+            each = self._look_at(known[name], model, said, current, deployed)
             if each is not None:
                 engines = said.engines.get(naming.fit(name), ())
-                found.append(_Wanted(owner, model, known[name], live, current, each, engines))
+                wanted = _Wanted(owner, model, known[name], deployed, current, each, engines)
+                found.append(wanted)
         return found
 
     def _look_at(
-        self, scaled: Scaled, model: _Model, told: Round, current: int, live: Object
+        self, scaled: Scaled, model: Model, told: Round, current: int, deployed: Object
     ) -> Decision | None:
         now, clock = self._now(), _clock()
         looked, scaled.looked = scaled.looked, clock
@@ -283,7 +240,7 @@ class Autoscaler:
             engines=[(each.before, each.now) for each in engines],
             routers=[None if past is None else past.get(backend, NOTHING) for past in told.routers],
             replicas=current,
-            ready=(live.get("status") or {}).get("readyReplicas", 0),
+            ready=(deployed.get("status") or {}).get("readyReplicas", 0),
         )
         found = load(seen, scaled.capacity, model.price)
         scaled.capacity = found.capacity
@@ -293,20 +250,33 @@ class Autoscaler:
         return decision
 
     async def _share(self, wanted: Sequence[_Wanted]) -> dict[str, int]:
-        pool, known = self._world.settings.pool, self._world.children.pods
+        """Return what models may have; those that are not set, or not yet, keep what they hold."""
+        pool, pods = self._world.settings.pool, self._world.children.pods
         claims = [
             Claim(each.key, each.resource, each.model.spec, each.model.policy.least,
                   each.decision.replicas, each.current)
-            for each in wanted
+            for each in wanted if not each.left_alone
         ]  # fmt: skip
         quotas = await self._world.quotas() if any(each.grows for each in claims) else {}
-        left = bounds(claims, quotas, lambda key: known(family_of(key)))
-        return arbitrate(demands(claims, pool), {**pool.gpus, **left})
+        bounded = bounds(claims, quotas, lambda key: pods(family_of(key)))
+        held = await self._held({each.key for each in claims}) if pool.gpus else []
+        return arbitrate(demands(claims, pool), {**rest(pool.gpus, held), **bounded})
 
-    def _settle(self, each: _Wanted, granted: int) -> _Wanted:
-        """Return what is decided now that the GPUs are shared, and tell it."""
+    async def _held(self, claimed: set[str]) -> list[tuple[ModelSpec, int]]:
+        """Return the replicas of all models of which none is claimed."""
+        children, found = self._world.children, []
+        async for key in _in_turns(self._world.resources):
+            for model in self._models.of(key):
+                if f"{key.namespace}/{key.name}/{model.spec.name}" not in claimed:
+                    deployed = live(children, key, model.spec)
+                    current = replicas.current(deployed) if deployed is not None else None
+                    found.append((model.spec, current or 0))
+        return found
+
+    def _settle(self, each: _Wanted, granted: int | None) -> _Wanted:
+        """Return what is decided now that the GPUs are shared, and tell it; None: it has none."""
         decision, owner, name = each.decision, each.owner, each.model.spec.name
-        if granted < decision.replicas:
+        if granted is not None and granted < decision.replicas:
             why = f"the pool or the quota has no more GPUs; {decision.replicas} are wanted"
             decision = replace(decision, replicas=granted, reason="Pool", message=why)
         key = Key(owner.namespace, owner.name)

@@ -51,11 +51,10 @@ def demands(claims: Iterable[Claim], pool: Pool) -> tuple[Demand, ...]:
     found = []
     for each in claims:
         share = pool.shares.get(each.owner.namespace)
-        accelerator = each.model.accelerator
         found.append(
             Demand(
                 key=each.key,
-                gpu=accelerator.type or accelerator.resource_name or "",
+                gpu=_type(each.model),
                 gpus=gpu_count(each.model),
                 least=each.least,
                 wanted=each.wanted,
@@ -66,6 +65,25 @@ def demands(claims: Iterable[Claim], pool: Pool) -> tuple[Demand, ...]:
             )
         )
     return tuple(found)
+
+
+def rest(gpus: Mapping[str, int], held: Iterable[tuple[ModelSpec, int]]) -> dict[str, int]:
+    """Return the platform's GPUs by type that are left for claims.
+
+    Args:
+        gpus: Of the pool.
+        held: Models that claim none, with their replicas: their number is fixed or somebody else's,
+            or they are paused.
+    """
+    left = dict(gpus)
+    for model, replicas in held:
+        if _type(model) in left:
+            left[_type(model)] = max(left[_type(model)] - gpu_count(model) * replicas, 0)
+    return left
+
+
+def _type(model: ModelSpec) -> str:
+    return model.accelerator.type or model.accelerator.resource_name or ""
 
 
 def bounds(

@@ -192,6 +192,48 @@ def test_the_pool_bounds_what_models_get():
     virtual_time.run(play())
 
 
+A10G = {"accelerator": {"type": "a10g"}}
+PAUSED = {"hybridinference.dev/paused": "true"}
+HOLDERS = [
+    pytest.param({}, {}, id="a model whose number is fixed"),
+    pytest.param({"mode": "External", "max": 4}, {}, id="one that another autoscaler scales"),
+    pytest.param({"mode": "Recommend", "max": 4}, {}, id="one that is only recommended for"),
+    pytest.param({"min": 1, "max": 4}, PAUSED, id="one whose resource is paused"),
+]
+
+
+@pytest.mark.parametrize(("scaling", "annotations"), HOLDERS)
+def test_the_pool_is_what_others_leave_of_it(scaling, annotations):
+    async def play():
+        cluster = Cluster({})
+        cluster.spec = {"models": [model({"min": 1, "max": 4}, **A10G)]}
+        cluster.beside(3, model(scaling, **A10G), **annotations)
+        cluster.start(pool=Pool({"a10g": 5}))
+        await cluster.look(2, work=5)
+        await cluster.look(60, work=300)
+        assert cluster.replicas == 2
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert told.models["m"]["reason"] == "Pool"
+
+    virtual_time.run(play())
+
+
+def test_a_recommendation_is_what_the_load_asks_for_whatever_the_pool_has():
+    async def play():
+        cluster = Cluster({})
+        cluster.spec = {"models": [model({"mode": "Recommend", "min": 1, "max": 4}, **A10G)]}
+        cluster.start(pool=Pool({"a10g": 1}))
+        await cluster.look(2, work=5)
+        await cluster.look(60, work=300)
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert told.models["m"]["recommended"] == 4
+        assert cluster.log == []
+
+    virtual_time.run(play())
+
+
 def test_a_quota_bounds_what_models_of_its_namespace_get():
     async def play():
         cluster = Cluster({})
