@@ -219,6 +219,7 @@ class Autoscaler:
                 was = told(resource["status"])
                 memory = was.memories.get(name, "")
                 known[name] = restored(was.models.get(name, {}), model.seed, memory)
+            known[name].expects(model.seed)
             each = self._look_at(known[name], model, said, current, deployed)
             if each is not None:
                 engines = said.engines.get(naming.fit(name), ())

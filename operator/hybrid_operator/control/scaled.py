@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,11 +25,12 @@ DECISIONS = 10
 TOLD_SECONDS = 60.0
 """A capacity is told anew at most this often."""
 MOVED = 0.05
-"""Share by which a capacity must have moved to be told anew."""
+"""Share by which a capacity must have moved to be told anew, or a seed to be another one."""
 KEPT_SECONDS = 600.0
 """The long memory is told with every decision, and else at most this often."""
 KEPT_CHARACTERS = 1024
 """For the long memories of all models of a resource, as the CRD has it."""
+_SEED = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
 
 
 @dataclass(slots=True)
@@ -65,13 +67,23 @@ class Scaled:
         told, known = self.told, self.capacity
         if told is not None and clock - self.told_at < TOLD_SECONDS:
             return False
-        same = told is not None and (
-            abs(known.prefill - told.prefill) <= MOVED * told.prefill
-            and abs(known.decode - told.decode) <= MOVED * told.decode
+        same = told is not None and _near(
+            (known.prefill, known.decode), (told.prefill, told.decode)
         )
         if not same:
             self.told, self.told_at = known, clock
         return not same
+
+    def expects(self, seed: Capacity) -> None:
+        """Start anew where the planner expects another capacity: other hardware, say.
+
+        All that is remembered is in replicas' worth of work, and that is worth something else now.
+        """
+        known = self.capacity
+        if _near((known.seed_prefill, known.seed_decode), (seed.prefill, seed.decode)):
+            return
+        self.capacity, self.window = seed, NOTHING_SEEN
+        self.told, self.kept_at = None, -math.inf
 
     def keeps(self, clock: float, now: datetime, room: int, *, news: bool) -> bool:
         """Whether its long memory has changed since it was last told; then it is told.
@@ -86,7 +98,7 @@ class Scaled:
         if not news and (age < KEPT_SECONDS or self.window.quiet >= age):
             return False
         before, self.kept_at = self.kept, clock
-        self.kept = _packed(self.window, now, room)
+        self.kept = _packed(self.window, self.capacity, now, room)
         return self.kept != before
 
     def status(self) -> Mapping[str, Any] | None:
@@ -136,8 +148,12 @@ def told(status: Mapping[str, Any]) -> Told:
 def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Scaled:
     """Return what an earlier process of ours knew, as far as the status tells."""
     scaled = Scaled(seed, before=status or None)
-    scaled.window = _unpacked(memory)
-    scaled.kept = memory if scaled.window != NOTHING_SEEN else ""
+    scaled.decisions.extend(str(each) for each in (status.get("decisions") or ())[:DECISIONS])
+    window, expected = _unpacked(memory)
+    if expected is not None and not _near(expected, (seed.prefill, seed.decode)):
+        return scaled
+    scaled.window = window
+    scaled.kept = memory if window != NOTHING_SEEN or expected is not None else ""
     cold = status.get("coldStartSeconds")
     if isinstance(cold, int) and LEAST <= cold <= MOST:
         scaled.window = replace(scaled.window, starts=Starts(float(cold)))
@@ -148,24 +164,30 @@ def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Sca
             learnt.prefill, learnt.decode, seed.seed_prefill, seed.seed_decode
         )
         scaled.told = scaled.capacity
-    scaled.decisions.extend(str(each) for each in (status.get("decisions") or ())[:DECISIONS])
     return scaled
 
 
-def _packed(window: Window, now: datetime, room: int) -> str:
-    """Return what is kept of a window: its levels and, after a dot, its profile where it fits."""
+def _near(rates: tuple[float, float], others: tuple[float, float]) -> bool:
+    return all(abs(a - b) <= MOVED * b for a, b in zip(rates, others, strict=True))
+
+
+def _packed(window: Window, capacity: Capacity, now: datetime, room: int) -> str:
+    """Return what is kept, with dots between: the levels, the profile where it fits, the seed."""
+    seed = f"{capacity.seed_prefill:.0f}-{capacity.seed_decode:.0f}"
+    left = room - len(seed) - 2
     day = profile.pack(window.profile, now)
-    day = f".{day}" if day and len(day) < room else ""
-    return pack(Memory(window.levels, window.usd_per_work), room - len(day)) + day
+    day = day if len(day) < left else ""
+    return f"{pack(Memory(window.levels, window.usd_per_work), left - len(day))}.{day}.{seed}"
 
 
-def _unpacked(text: str) -> Window:
-    """Return a window with what was kept; each part that is none of ours is left out."""
-    levels, _, day = text.partition(".")
-    known = unpack(levels)
-    return replace(
+def _unpacked(text: str) -> tuple[Window, tuple[float, float] | None]:
+    """Return a window with what was kept, and the seed; what is none of ours is left out."""
+    levels, day, seed = (*text.split("."), "", "")[:3]
+    known, found = unpack(levels), _SEED.fullmatch(seed)
+    window = replace(
         NOTHING_SEEN,
         levels=known.levels,
         usd_per_work=known.usd_per_work,
         profile=profile.unpack(day),
     )
+    return window, (float(found[1]), float(found[2])) if found else None

@@ -44,6 +44,53 @@ def test_capacity_and_decisions_outlive_the_process():
     virtual_time.run(play())
 
 
+H100 = {"accelerator": {"type": "h100"}}
+CPU_SAID = {"prefillTokensPerSecond": 321, "decodeTokensPerSecond": 45, "coldStartSeconds": 240}
+FROM_BEFORE = [
+    pytest.param("..500-60", {}, True, id="the planner expects what it did: it is believed"),
+    pytest.param("..510-61", {}, True, id="or nearly so"),
+    pytest.param("", {}, True, id="what it expected is not known: it is believed"),
+    pytest.param("..9-x", {}, True, id="or cannot be read"),
+    pytest.param("..500-60", H100, False, id="it expects other hardware: it starts anew"),
+    pytest.param("..500-90", {}, False, id="or another rate of decoding"),
+]
+
+
+@pytest.mark.parametrize(("memory", "fields", "believed"), FROM_BEFORE)
+def test_capacity_that_was_learnt_for_another_spec_is_not_believed(memory, fields, believed):
+    async def play():
+        cluster = Cluster({"max": 4})
+        cluster.spec = {"models": [model({"max": 4}, **fields)]}
+        cluster.status = {"models": [{"name": "m", "scaling": CPU_SAID}], "scalingMemory": memory}
+        await cluster.look(3)
+        return written(cluster)["models"][0]["scaling"]
+
+    told = virtual_time.run(play())
+    assert (told["prefillTokensPerSecond"] == 321) == believed
+    assert ("coldStartSeconds" in told) == believed
+
+
+def test_capacity_is_learnt_anew_where_the_spec_changes_to_other_hardware():
+    async def play():
+        cluster = Cluster({"max": 4})
+        await cluster.look(20, work=1.1)
+        cluster.status = before = written(cluster)
+        cluster.spec = {"models": [model({"max": 4, "targetUtilization": "0.7"})]}
+        cluster.generation += 1
+        await cluster.look(2)
+        assert written(cluster)["scalingMemory"] == before["scalingMemory"]
+        cluster.spec = {"models": [model({"max": 4}, **H100)]}
+        cluster.generation += 1
+        await cluster.look(2)
+        after = written(cluster)
+        prefill = after["models"][0]["scaling"]["prefillTokensPerSecond"]
+        decode = after["models"][0]["scaling"]["decodeTokensPerSecond"]
+        assert prefill > 10_000
+        assert after["scalingMemory"] == f"..{prefill}-{decode}"
+
+    virtual_time.run(play())
+
+
 def test_a_new_process_tells_what_the_old_one_told_until_it_has_decided():
     """Looking twice takes seconds; a status that told less meanwhile would be written twice."""
 
@@ -52,7 +99,7 @@ def test_a_new_process_tells_what_the_old_one_told_until_it_has_decided():
         await cluster.look(3, work=0.1)
         told = cluster.scaler.status(KEY)
         assert told
-        cluster.status = {"models": [{"name": "m", "scaling": told.models["m"]}]}
+        cluster.status = written(cluster)
         cluster.start()
         for _ in range(3):
             await cluster.look(1, work=0.1)
@@ -143,7 +190,8 @@ def test_the_forecast_outlives_the_process(
         assert told
         scaling = told.models["m"]
         assert (scaling["recommended"], scaling["reason"]) == wanted
-        assert bool(told.memories) == bool(later["forecast"])
+        _, profile, seed = told.memories["m"].split(".")
+        assert (bool(profile), seed) == (later["forecast"], "500-60")
 
     virtual_time.run(play())
 
