@@ -67,13 +67,14 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         grown = increase(before, after)
         done.append(grown)
         waiting += after.waiting
-        saturated = after.waiting > 0 or after.kv_usage >= FULL_KV or grown.preemptions > 0
+        queued = min(before.waiting, after.waiting) > 0
+        saturated = queued or after.kv_usage >= FULL_KV or grown.preemptions > 0
         rates = grown.prompt / seen.seconds, grown.generated / seen.seconds
         capacity = learn(capacity, *rates, saturated=saturated and after.running > 0)
     past = [each for each in seen.routers if each is not None]
-    queued = sum(each.waiting for each in past)
+    at_routers = sum(each.waiting for each in past)
     prompt, generated, work = _work(done, past, capacity, seen.seconds)
-    backlog = _backlog(waiting + queued, done, capacity)
+    backlog = _backlog(waiting + at_routers, done, capacity)
     kept = sum(
         capacity.work(flow.prompt, flow.generated)
         for each in past
@@ -94,7 +95,8 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         or any(each.api.requests + each.unserved.requests > 0 for each in past),
         ttft_seconds=percentile(added(each.ttft for each in done), PERCENTILE),
         itl_seconds=percentile(added(each.itl for each in done), PERCENTILE),
-        complete=all(b is not None and a is not None for b, a in seen.engines)
+        complete=len(seen.engines) >= seen.ready
+        and all(b is not None and a is not None for b, a in seen.engines)
         and bool(past)
         and len(past) == len(seen.routers),
     )

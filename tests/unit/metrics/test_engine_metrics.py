@@ -179,6 +179,8 @@ INCOMPLETE = [
     pytest.param(seen(IDLE, past=None), id="a router that does not answer"),
     pytest.param(Seen(10.0, [(None, IDLE)], [NOTHING], 1, 1), id="a new engine"),
     pytest.param(Seen(10.0, [(IDLE, IDLE)], [], 1, 1), id="no router at all"),
+    pytest.param(Seen(10.0, [], [NOTHING], 2, 2), id="no engine, where two are ready"),
+    pytest.param(Seen(10.0, [(IDLE, IDLE)], [NOTHING], 2, 2), id="one engine, where two are"),
 ]
 
 
@@ -189,3 +191,31 @@ def test_ignorance_is_told(told):
 
 def test_asleep_with_a_router_that_tells_is_complete():
     assert load(Seen(10.0, [], [NOTHING], 0, 0), CAPACITY, None).sample.complete
+
+
+def learnt(waiting: tuple[float, float], load_: float, **fields: float) -> float:
+    """Return the prefill rate after 200 looks at a replica with so much load."""
+    capacity, prompt = CAPACITY, 0.0
+    for _ in range(200):
+        before = EngineReading(prompt, 0.0, running=1.0, waiting=waiting[0])
+        prompt += load_ * 10.0 * CAPACITY.prefill
+        after = EngineReading(prompt, 0.0, running=1.0, waiting=waiting[1], **fields)
+        capacity = load(Seen(10.0, [(before, after)], [NOTHING], 1, 1), capacity, None).capacity
+    return capacity.prefill
+
+
+def test_one_request_that_waits_at_a_look_is_no_saturation():
+    assert learnt((0.0, 1.0), 0.33) == CAPACITY.prefill
+    assert learnt((1.0, 0.0), 0.33) == CAPACITY.prefill
+
+
+SATURATED = [
+    pytest.param((3.0, 5.0), {}, id="requests waited all the time"),
+    pytest.param((0.0, 0.0), {"kv_usage": 0.97}, id="its KV cache is full"),
+    pytest.param((0.0, 0.0), {"preemptions": 1.0}, id="it had to put requests back"),
+]
+
+
+@pytest.mark.parametrize(("waiting", "fields"), SATURATED)
+def test_a_replica_that_is_full_shows_what_it_can_do(waiting, fields):
+    assert learnt(waiting, 0.7, **fields) == pytest.approx(0.7 * CAPACITY.prefill, rel=0.05)
