@@ -46,6 +46,8 @@ class Cluster:
         self.refuse: Exception | None = None
         self.generated = dict.fromkeys(("e1", "e2", "e3", "e4"), 0.0)
         self.diverted = self.local_only = 0.0
+        self.looked = 0.0
+        """When the last look began: it takes the second over which pods are asked."""
         self.hung: set[str] = set()
         self.quotas = [Quota(hard=99, used=0)]
         """Besides what the pods here hold: two GPUs each."""
@@ -162,7 +164,8 @@ class Cluster:
             self.diverted += diverted * 60 * step
             self.local_only += local_only * 60 * step
             self.show()
-            await asyncio.sleep(step)
+            await asyncio.sleep(max(self.looked + step - virtual_time.now(), 0.0))
+            self.looked = virtual_time.now()
             await self.scaler.look()
 
     async def look_at_quotas(self) -> Quotas:

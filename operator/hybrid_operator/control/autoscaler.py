@@ -30,7 +30,6 @@ from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import Key
 from hybrid_operator.kube.writer import DELETION_COST, NotLeading
 from hybrid_operator.metrics.diverted import NOTHING
-from hybrid_operator.metrics.gather import Round
 from hybrid_operator.metrics.load import Seen, load
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from hybrid_operator.core.state import Object, Owner, Settings
     from hybrid_operator.kube.events import Recorder
     from hybrid_operator.kube.writer import Writer
-    from hybrid_operator.metrics.gather import Engine, Gatherer
+    from hybrid_operator.metrics.gather import Engine, Gatherer, Round
     from hybrid_operator.metrics.scaling import ScalingMetrics
 
 T = TypeVar("T")
@@ -54,8 +53,6 @@ TICK_SECONDS = 3.0
 """Between two looks, or as long as one takes: the loop uses at most half of its time."""
 TURN_SECONDS = 0.005
 """After which others go first."""
-ASKED = 64
-"""Resources whose pods are asked at once."""
 WRITES = 8
 """Models whose replicas are set at once."""
 
@@ -160,7 +157,8 @@ class Autoscaler:
         self._models.keep()
         for key in self._scaled.keys() - set(keys):
             self._hands.metrics.forget(key.namespace, key.name, list(self._scaled.pop(key)))
-        said = await self._ask(keys)
+        children, ask = self._world.children, self._world.gatherer.ask
+        said = await ask({key: children.pods(family_of(key)) async for key in _in_turns(keys)})
         wanted = [
             each async for key, told in _in_turns(said.items()) for each in self._decide(key, told)
         ]
@@ -168,21 +166,6 @@ class Autoscaler:
         settled = [self._settle(each, granted.get(each.key)) async for each in _in_turns(wanted)]
         due = [each for each in settled if self._differs(each)]
         await asyncio.gather(*map(self._carry_out, due))
-
-    async def _ask(self, keys: Sequence[Key]) -> dict[Key, Round]:
-        left, uids, said = iter(keys), set[str](), dict.fromkeys(keys, Round())
-
-        async def ask() -> None:
-            for key in left:
-                pods = self._world.children.pods(family_of(key))
-                uids.update(pod["metadata"]["uid"] for pod in pods)
-                said[key] = await self._world.gatherer.ask(pods)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(ASKED):
-                group.create_task(ask())
-        self._world.gatherer.keep(uids)
-        return said
 
     def _ours(self, key: Key) -> list[Model]:
         """Return the models that the operator decides on, or has decided on before."""
@@ -230,14 +213,13 @@ class Autoscaler:
     def _look_at(
         self, scaled: Scaled, model: Model, told: Round, current: int, deployed: Object
     ) -> Decision | None:
-        now, clock = self._now(), _clock()
-        looked, scaled.looked = scaled.looked, clock
-        if looked is None:
+        now, looked, scaled.looked = self._now(), scaled.looked, True
+        if not looked:
             return None
         engines = told.engines.get(naming.fit(model.spec.name), ())
         backend = f"local/{model.spec.name}"
         seen = Seen(
-            seconds=clock - looked,
+            seconds=told.seconds,
             engines=[(each.before, each.now) for each in engines],
             routers=[None if past is None else past.get(backend, NOTHING) for past in told.routers],
             replicas=current,

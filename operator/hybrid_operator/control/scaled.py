@@ -47,8 +47,8 @@ class Scaled:
     kept: str = ""
     """Its long memory, as told."""
     kept_at: float = -math.inf
-    looked: float | None = None
-    """When it was last looked at, by the monotonic clock."""
+    looked: bool = False
+    """Whether it was looked at: the second time tells what was done since."""
     before: Mapping[str, Any] | None = None
     """What an earlier process told of it: stands until this one has decided."""
 

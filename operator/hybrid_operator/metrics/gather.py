@@ -1,26 +1,31 @@
-"""Asking engines and routers of one resource for what autoscaling goes by."""
+"""Asking engines and routers for what autoscaling goes by."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybrid_operator.core.naming import COMPONENT_LABEL, MODEL_LABEL
 from hybrid_operator.metrics import diverted, vllm
 from hybrid_operator.metrics.fetch import Fetch, FetchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hybrid_operator.metrics.diverted import Past
     from hybrid_operator.metrics.vllm import EngineReading
 
+K = TypeVar("K")
+Pod = dict[str, Any]
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 64
-"""Pods that are asked at once, over all resources."""
+"""Pods that are asked at once."""
+SPREAD_SECONDS = 1.0
+"""Over which the pods of a round are asked: a third of the time between two rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,83 +45,105 @@ class Round:
     """By label value of the model."""
     routers: Sequence[Mapping[str, Past] | None] = ()
     """The increase by backend, of every ready router; None: unknown."""
+    seconds: float = 0.0
+    """Since the round before, of every pod; 0: there was none."""
+
+
+@dataclass(slots=True)
+class _Readings:
+    """Of one round, by uid of the pod."""
+
+    began: float
+    engines: dict[str, EngineReading] = field(default_factory=dict)
+    routers: dict[str, dict[str, Past]] = field(default_factory=dict)
 
 
 class Gatherer:
-    """Keeps the last reading of every pod."""
+    """Asks all pods, one round after another, and keeps what they said in the last one.
+
+    A pod that was not asked in a round, for it was not ready, say, is unknown in the next one: its
+    counts would cover more time than the others'.
+    """
 
     def __init__(self, fetch: Fetch) -> None:
         """Ask nobody yet; `fetch` gets a pod's metrics."""
         self._fetch = fetch
-        self._engines: dict[str, EngineReading] = {}
-        self._routers: dict[str, dict[str, Past]] = {}
-        self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._last: _Readings | None = None
 
-    async def ask(self, pods: Sequence[Mapping[str, Any]]) -> Round:
-        """Ask all ready pods at once; one that does not answer in time is unknown."""
-        ready = [pod for pod in pods if _ready(pod)]
-        engines = [pod for pod in ready if _label(pod, COMPONENT_LABEL) == "engine"]
-        routers = [pod for pod in ready if _label(pod, COMPONENT_LABEL) == "router"]
-        told = await asyncio.gather(*(self._engine(pod) for pod in engines))
-        past = await asyncio.gather(*(self._router(pod) for pod in routers))
-        by_model: dict[str, list[Engine]] = {}
-        for pod, engine in zip(engines, told, strict=True):
-            by_model.setdefault(_label(pod, MODEL_LABEL), []).append(engine)
-        return Round(by_model, past)
+    async def ask(self, pods: Mapping[K, Sequence[Pod]]) -> dict[K, Round]:
+        """Ask all ready pods of some resources; one that does not answer in time is unknown.
 
-    def keep(self, uids: set[str]) -> None:
-        """Forget pods that are gone."""
-        for known in (self._engines, self._routers):
-            for uid in known.keys() - uids:
-                del known[uid]
+        Each has a moment of its own within `SPREAD_SECONDS`, the same in every round, so that
+        neither they nor we have all to do at once, and all counts cover the same time.
+        """
+        now = _Readings(_clock())
+        before, self._last = self._last or _Readings(now.began), now
+        ready = {key: [pod for pod in each if _ready(pod)] for key, each in pods.items()}
+        due = iter(sorted((pod for each in ready.values() for pod in each), key=_moment))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CONCURRENCY):
+                group.create_task(self._ask_in_turn(due, now))
+        return {key: _round(each, before, now) for key, each in ready.items()}
 
-    async def _text(self, pod: Mapping[str, Any]) -> str | None:
-        async with self._slots:
-            try:
-                return await self._fetch(pod)
-            except FetchError as error:
-                log.debug("%s cannot be asked: %s", pod["metadata"]["name"], error)
-                return None
+    async def _ask_in_turn(self, due: Iterator[Pod], now: _Readings) -> None:
+        for pod in due:
+            wait = now.began + _moment(pod) - _clock()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            await self._ask(pod, now)
 
-    async def _engine(self, pod: Mapping[str, Any]) -> Engine:
+    async def _ask(self, pod: Pod, now: _Readings) -> None:
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-        text = await self._text(pod)
-        before = self._engines.pop(uid, None)
-        if text is None:
-            return Engine(name, before, None)
+        kind = _label(pod, COMPONENT_LABEL)
         try:
-            now = vllm.parse(name, text)
-        except vllm.EngineError as error:
-            log.debug("%s", error)
-            return Engine(name, before, None)
-        self._engines[uid] = now
-        return Engine(name, before, now)
-
-    async def _router(self, pod: Mapping[str, Any]) -> Mapping[str, Past] | None:
-        uid = pod["metadata"]["uid"]
-        text = await self._text(pod)
-        before = self._routers.pop(uid, None)
-        try:
-            now = None if text is None else diverted.parse(text)
-        except (ValueError, KeyError) as error:
-            log.debug("router %s: %s", pod["metadata"]["name"], error)
-            now = None
-        if now is None:
-            return None
-        self._routers[uid] = now
-        if before is None:
-            return None
-        return {
-            name: diverted.grown(before.get(name, diverted.NOTHING), past)
-            for name, past in now.items()
-        }
+            text = await self._fetch(pod)
+            if kind == "engine":
+                now.engines[uid] = vllm.parse(name, text)
+            else:
+                now.routers[uid] = diverted.parse(text)
+        except (FetchError, ValueError, KeyError) as error:
+            log.debug("%s %s cannot be read: %s", kind, name, error)
 
 
-def _label(pod: Mapping[str, Any], name: str) -> str:
+def _round(pods: Sequence[Pod], before: _Readings, now: _Readings) -> Round:
+    engines: dict[str, list[Engine]] = {}
+    routers: list[Mapping[str, Past] | None] = []
+    for pod in pods:
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        if _label(pod, COMPONENT_LABEL) == "router":
+            routers.append(_grown(before.routers.get(uid), now.routers.get(uid)))
+        else:
+            engine = Engine(name, before.engines.get(uid), now.engines.get(uid))
+            engines.setdefault(_label(pod, MODEL_LABEL), []).append(engine)
+    return Round(engines, routers, now.began - before.began)
+
+
+def _grown(
+    before: Mapping[str, Past] | None, now: Mapping[str, Past] | None
+) -> Mapping[str, Past] | None:
+    if before is None or now is None:
+        return None
+    return {
+        name: diverted.grown(before.get(name, diverted.NOTHING), past) for name, past in now.items()
+    }
+
+
+def _moment(pod: Pod) -> float:
+    """Return the seconds after a round's begin at which a pod is asked."""
+    return zlib.crc32(pod["metadata"]["uid"].encode()) / 2**32 * SPREAD_SECONDS
+
+
+def _label(pod: Pod, name: str) -> str:
     return str((pod["metadata"].get("labels") or {}).get(name, ""))
 
 
-def _ready(pod: Mapping[str, Any]) -> bool:
+def _ready(pod: Pod) -> bool:
+    if _label(pod, COMPONENT_LABEL) not in ("engine", "router"):
+        return False
     conditions = (pod.get("status") or {}).get("conditions") or []
     ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
     return ready and "deletionTimestamp" not in pod["metadata"]
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

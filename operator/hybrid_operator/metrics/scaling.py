@@ -41,7 +41,7 @@ class ScalingMetrics:
         )
         self._seconds = Histogram(
             "hinf_operator_scaling_look_duration_seconds",
-            "Duration of one look at all models.",
+            "Duration of one look at all models, the second over which pods are asked included.",
             buckets=_SECONDS,
             registry=registry,
         )
