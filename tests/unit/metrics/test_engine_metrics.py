@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hybrid_operator.core.scaling.capacity import seeded
@@ -193,7 +195,7 @@ def test_asleep_with_a_router_that_tells_is_complete():
     assert load(Seen(10.0, [], [NOTHING], 0, 0), CAPACITY, None).sample.complete
 
 
-def learnt(waiting: tuple[float, float], load_: float, **fields: float) -> float:
+def learnt(waiting: tuple[float, float], load_: float, **fields: Any) -> float:
     """Return the prefill rate after 200 looks at a replica with so much load."""
     capacity, prompt = CAPACITY, 0.0
     for _ in range(200):

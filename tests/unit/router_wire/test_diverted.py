@@ -6,7 +6,7 @@ import pytest
 
 from hybrid_operator.metrics import diverted
 from tests.support.routers import Router, Says, backend, router, table
-from tests.support.upstreams import Upstream, answers, completion, response, says
+from tests.support.upstreams import USAGE, Upstream, answers, completion, response, says
 
 AWAY = "http://127.0.0.1:1/v1"
 
@@ -79,8 +79,7 @@ async def test_what_a_local_model_serves_and_nobody_else_may_is_counted_with_its
 
 
 async def test_prompt_tokens_that_its_cache_had_are_none_of_that_work():
-    used = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
-    used["prompt_tokens_details"] = {"cached_tokens": 5}
+    used = {**USAGE, "prompt_tokens_details": {"cached_tokens": 5}}
     answer = json.dumps({**completion("hi"), "usage": used}).encode()
     async with (
         Upstream(says(response(200, answer))) as up,
