@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from hybrid_router.calibrating import Calibrating
+from hybrid_router.classify.loop import tokens_at_turn
 from hybrid_router.classify.prompt import Prompt
 from hybrid_router.core import cascade
 from hybrid_router.core.decision import NOT_JUDGED, Verdict, decide, worth_judging
-from hybrid_router.core.terms import Asked, Terms, terms
+from hybrid_router.core.terms import Asked, Terms, by_length, terms
 from hybrid_router.openai.draft import undraftable
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hybrid_router.discovery.registry import Registry
     from hybrid_router.openai.request import Call
     from hybrid_router.server.exchange import Exchange
-    from hybrid_router.table import Model, RouteTable, Target
+    from hybrid_router.table import Model, Policy, RouteTable, Target
     from hybrid_router.telemetry.judged import DraftOutcome as Outcome
     from hybrid_router.telemetry.metrics import Metrics
 
@@ -57,7 +58,7 @@ class Judging:
             Refused: the policy allows none of it.
         """
         policy = table.policy
-        found = terms(policy, _asked(call, exchange)) if policy.rules else None
+        found = terms(policy, _asked(policy, call, exchange)) if policy.rules else None
         return decide(policy, targets, table.backends, None, self._invites, found)
 
     async def decide(
@@ -73,7 +74,7 @@ class Judging:
         Raises:
             Refused: the policy allows none of it.
         """
-        asked = _asked(call, exchange)
+        asked = _asked(table.policy, call, exchange)
         cut = self.calibrating.cut
         found = terms(table.policy, asked, cut.threshold(table.policy))
         verdict = await self._verdict(table, model, targets, (call, exchange.key_id or ""), found)
@@ -127,5 +128,6 @@ class Judging:
         return self.calibrating(await classifier.classify(prompt, asker))
 
 
-def _asked(call: Call, exchange: Exchange) -> Asked:
-    return Asked(call.model, exchange.key_id, call.prompt_tokens, exchange.request.headers)
+def _asked(policy: Policy, call: Call, exchange: Exchange) -> Asked:
+    tokens = tokens_at_turn(call) if by_length(policy) else call.prompt_tokens
+    return Asked(call.model, exchange.key_id, tokens, exchange.request.headers)

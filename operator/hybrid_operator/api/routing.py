@@ -139,9 +139,9 @@ class Match(Spec, frozen=True, kw_only=True):
     headers: Annotated[list[HeaderMatch], Meta(max_length=8, extra_json_schema=MAP_BY_NAME)] = []
     """Request headers; all of them."""
     min_prompt_tokens: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
-    """Shortest prompt, in estimated tokens."""
+    """Shortest prompt up to what the user said last, in estimated tokens."""
     max_prompt_tokens: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
-    """Longest prompt, in estimated tokens."""
+    """Longest prompt up to what the user said last, in estimated tokens."""
 
 
 class RoutingRule(Spec, frozen=True, kw_only=True):

@@ -78,6 +78,11 @@ class Prompt(msgspec.Struct, frozen=True):
         )
 
 
+def is_turn(message: Mapping[str, object]) -> bool:
+    """Return whether the user says something in a message; a tool's result alone is none."""
+    return _role(message) == "user" and _text(message) != ""
+
+
 def clip(text: str, head: int, tail: int) -> str:
     """Return `text`, or its first `head` and last `tail` characters when it is longer than both."""
     if len(text) <= head + tail + len(CUT):

@@ -25,7 +25,7 @@ class Asked(msgspec.Struct, frozen=True):
     key: str | None = None
     """The id of the client's key."""
     tokens: int = 0
-    """Of the prompt, estimated."""
+    """Of the prompt, estimated; without what came after the last user turn."""
     headers: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
     """Of the request, names in lower case."""
 
@@ -76,6 +76,11 @@ def terms(policy: Policy, asked: Asked, threshold: float | None = None) -> Terms
     return Terms(
         cut, policy.hysteresis, rule.name, rule.prefer, rule.threshold, rule.models, policy.intents
     )
+
+
+def by_length(policy: Policy) -> bool:
+    """Return whether a rule looks at the length of prompts."""
+    return any([r.min_tokens is not None or r.max_tokens is not None for r in policy.rules])  # noqa: C419  a list is faster
 
 
 def _matches(rule: RoutingRule, asked: Asked) -> bool:

@@ -41,7 +41,7 @@ MEDIA_LEAST_BYTES: Final = 4_096
 DEFAULT_ANSWER_TOKENS: Final = 512
 """Assumed for a request that sets no limit, where a guess is needed."""
 
-_CONTENT: Final[Mapping[Kind, str]] = {
+CONTENT: Final[Mapping[Kind, str]] = {
     "chat": "messages",
     "completions": "prompt",
     "embeddings": "input",
@@ -49,6 +49,7 @@ _CONTENT: Final[Mapping[Kind, str]] = {
     "count_tokens": "messages",
     "responses": "input",
 }
+"""Where each surface has its messages, or its text."""
 _CAPABILITIES: Final[Mapping[Kind, Capability]] = {
     "completions": "completions",
     "embeddings": "embeddings",
@@ -142,7 +143,7 @@ class Call:
         self.model = model
         self.stream = stream
         self.decoded: object = None
-        self.prompt_tokens = _prompt_tokens(kind, fields[_CONTENT[kind]])
+        self.prompt_tokens = estimated_tokens(kind, fields[CONTENT[kind]])
         self.limit = _answer_limit(fields) if kind not in _UNANSWERED else 0
         self.answer_tokens = DEFAULT_ANSWER_TOKENS if self.limit is None else self.limit
 
@@ -262,7 +263,7 @@ def parse(kind: Kind, body: bytes) -> Call:
     model = typed(required(fields, "model"), str, "model")
     if not model:
         raise invalid("model", "`model` is empty; /v1/models lists the names")
-    content = _CONTENT[kind]
+    content = CONTENT[kind]
     raw = required(fields, content)
     if kind == "chat":
         begins = _LIST.match(raw)
@@ -275,8 +276,8 @@ def parse(kind: Kind, body: bytes) -> Call:
     return Call(kind, body, fields, model, stream=bool(streamed) and kind != "embeddings")
 
 
-def _prompt_tokens(kind: Kind, raw: msgspec.Raw) -> int:
-    """Estimate the tokens of a prompt: by its length, and of its media by their number."""
+def estimated_tokens(kind: Kind, raw: msgspec.Raw) -> int:
+    """Return about how many tokens a prompt has: by its length, and its media by their number."""
     size = len(memoryview(raw))
     if kind == "embeddings" or size < MEDIA_LEAST_BYTES:
         return size // BYTES_PER_TOKEN + 1

@@ -59,7 +59,7 @@ class RoutingRule(Part, frozen=True):
     """What holds for requests of a kind. Of several rules, the first that matches counts.
 
     Everything that it states must hold: one of `aliases`, one of `keys`, all of `headers`, and the
-    estimated tokens of the prompt within the bounds.
+    estimated tokens of the prompt, up to what the user said last, within the bounds.
     """
 
     name: Name
