@@ -27,8 +27,8 @@ EXPECTED = "HINF_EXPECTS_COMPILED"
 """Set where a test run is to have the compiled modules: a test then checks that it does."""
 
 MODULES = (
-    "admission", "answering", "calibrating", "chunks", "judging", "keys", "pipeline", "quotes",
-    "ticker", "unanswered",
+    "admission", "answering", "calibrating", "chunks", "deciding", "judging", "keys", "pipeline",
+    "quotes", "ticker", "unanswered",
     "classify/cut", "classify/embedded", "classify/features", "classify/model", "classify/prompt",
     "classify/score", "classify/words",
     "core/balance", "core/breaker", "core/calibration", "core/datapolicy", "core/decision",

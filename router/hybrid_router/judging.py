@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from hybrid_router.calibrating import Calibrating
-from hybrid_router.classify.loop import tokens_at_turn
-from hybrid_router.classify.prompt import Prompt
-from hybrid_router.core import cascade
-from hybrid_router.core.decision import NOT_JUDGED, Verdict, decide, worth_judging
-from hybrid_router.core.terms import Asked, Terms, by_length, terms
-from hybrid_router.openai.draft import undraftable
+from hybrid_router.deciding import looked_at, order, prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from hybrid_router.classify.base import Classifier
-    from hybrid_router.core.decision import Decision
+    from hybrid_router.core.decision import Decision, Verdict
     from hybrid_router.discovery.registry import Registry
     from hybrid_router.openai.request import Call
     from hybrid_router.server.exchange import Exchange
-    from hybrid_router.table import Model, Policy, RouteTable, Target
+    from hybrid_router.table import Model, Policy, RouteTable
     from hybrid_router.telemetry.judged import DraftOutcome as Outcome
     from hybrid_router.telemetry.metrics import Metrics
 
-PREFERRED: Final = Verdict(None, None, "none")
-"""Where a rule names the side, nobody is asked."""
-
 
 class Judging:
-    """Decides on requests, by the classifier in force.
+    """Decides on requests, by the classifier in force; a `deciding.Judge`.
 
     Attributes:
         calibrating: corrects its confidences.
@@ -49,54 +39,37 @@ class Judging:
         self._classifier = classifier_source
         self.calibrating = Calibrating(registry, metrics)
 
-    def ordered(
-        self, table: RouteTable, targets: Sequence[Target], call: Call, exchange: Exchange
+    async def order(
+        self, table: RouteTable, model: Model, call: Call, exchange: Exchange, kept: str | None
     ) -> Decision:
-        """Order what can answer where nothing is judged. A rule's models hold for it as well.
+        """Order what can answer a request, by what it holds where that is judged, and count it.
 
         Raises:
-            Refused: the policy allows none of it.
+            Refused: nothing may or can answer.
+            ApiError: the request is at fault.
         """
-        policy = table.policy
-        found = terms(policy, _asked(policy, call, exchange)) if policy.rules else None
-        return decide(policy, targets, table.backends, None, self._invites, found)
-
-    async def decide(
-        self,
-        table: RouteTable,
-        model: Model,
-        targets: Sequence[Target],
-        call: Call,
-        exchange: Exchange,
-    ) -> Decision:
-        """Order what can answer by what the request holds.
-
-        Raises:
-            Refused: the policy allows none of it.
-        """
-        asked = _asked(table.policy, call, exchange)
-        cut = self.calibrating.cut
-        found = terms(table.policy, asked, cut.threshold(table.policy))
-        verdict = await self._verdict(table, model, targets, (call, exchange.key_id or ""), found)
-        made = decide(table.policy, targets, table.backends, verdict, self._invites, found)
-        if table.policy.classifier.type == cascade.NAME:
-            made = self._drafted(made, table, call, found)
+        asked = looked_at(table.policy, call, exchange.key_id, exchange.request.headers)
+        made = await order(table, model, call, asked, kept, self)
         if made.confidence is not None:
-            cut.saw(made.confidence)
+            self.calibrating.cut.saw(made.confidence)
             self._metrics.decisions.made(made, table.backends)
         return made
 
-    def _invites(self, backend: str) -> bool:
+    def threshold(self, policy: Policy) -> float:
+        """Return the confidence from which the local model is asked first."""
+        return self.calibrating.cut.threshold(policy)
+
+    def invites(self, backend: str) -> bool:
         """Return whether a backend would take a request now that may go elsewhere, too."""
         pool, now = self._registry.pool(backend), time.monotonic()
         return pool.available(now) and pool.ramp.invites(now, pool.in_flight)
 
-    def _drafted(self, made: Decision, table: RouteTable, call: Call, found: Terms) -> Decision:
-        """Return the decision with a draft first, where there can be one."""
-        why = undraftable(call)
-        if why is not None:
-            return msgspec.structs.replace(made, undrafted=why)
-        return cascade.drafted(made, table.policy, table.backends, found, self._invites)
+    async def judge(self, call: Call, asker: str) -> Verdict | None:
+        """Return the verdict on a request, corrected; None where nobody judges."""
+        classifier = self._classifier()
+        if classifier is None:
+            return None
+        return self.calibrating(await classifier.classify(prompt(call), asker))
 
     def drafted(self, made: Decision, table: RouteTable, draft: tuple[str, Outcome, int]) -> None:
         """Count a draft that was judged: its backend, what became of it, and its tokens."""
@@ -104,30 +77,3 @@ class Judging:
         if made.confidence is not None:
             self.calibrating.cut.saw(made.confidence)
             self._metrics.decisions.made(made, table.backends)
-
-    async def _verdict(
-        self,
-        table: RouteTable,
-        model: Model,
-        targets: Sequence[Target],
-        asked: tuple[Call, str],
-        found: Terms,
-    ) -> Verdict | None:
-        call, asker = asked
-        if not worth_judging(model, targets, table.backends):
-            return NOT_JUDGED
-        if found.prefer is not None:
-            return PREFERRED
-        classifier = self._classifier()
-        if classifier is None:
-            return None
-        if call.kind == "completions":
-            prompt = Prompt.from_text(call.text())
-        else:
-            prompt = Prompt.from_messages(call.messages())
-        return self.calibrating(await classifier.classify(prompt, asker))
-
-
-def _asked(policy: Policy, call: Call, exchange: Exchange) -> Asked:
-    tokens = tokens_at_turn(call) if by_length(policy) else call.prompt_tokens
-    return Asked(call.model, exchange.key_id, tokens, exchange.request.headers)

@@ -7,24 +7,21 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from hybrid_router.accounting import access
 from hybrid_router.admission import Admission
 from hybrid_router.answering import Answering
 from hybrid_router.anthropic.request import estimated_count
-from hybrid_router.core.decision import Needs, Reason, Refused, candidates
+from hybrid_router.core.decision import Reason, Refused
 from hybrid_router.datapolicy.source import Gates
 from hybrid_router.drafting import Drafting
 from hybrid_router.judging import Judging
 from hybrid_router.keys import Unauthorized
-from hybrid_router.openai.body import invalid
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.outcomes.comparing import Comparing
 from hybrid_router.outcomes.desk import Desk
 from hybrid_router.responses.request import ResponsesCall
 from hybrid_router.ticker import Ticker
-from hybrid_router.translate.surfaces import has, reachable
+from hybrid_router.translate.surfaces import has
 from hybrid_router.unanswered import unanswered
 from hybrid_router.upstream.failover import Failover
 from hybrid_router.upstream.job import Asker, Job
@@ -38,7 +35,7 @@ if TYPE_CHECKING:
     from hybrid_router.keys import KeyRing
     from hybrid_router.openai.request import Call
     from hybrid_router.server.exchange import Exchange
-    from hybrid_router.table import Model, RouteTable, Target
+    from hybrid_router.table import Model, RouteTable
     from hybrid_router.telemetry.access import AccessLog
     from hybrid_router.telemetry.metrics import Metrics
     from hybrid_router.telemetry.tracing import Tracer
@@ -213,17 +210,7 @@ class Pipeline:
     ) -> Decision:
         exchange, kept = asked
         try:
-            targets = candidates(table, model, _needs(model, call), kept)
-            targets = reachable(call, targets, table.backends)
-            if call.kind == "embeddings":
-                targets = _one_model(model, targets)
-            if model.classified and call.kind != "count_tokens":
-                made = await self._judging.decide(table, model, targets, call, exchange)
-            else:
-                made = self._judging.ordered(table, targets, call, exchange)
-            if kept is None:
-                return made
-            return msgspec.structs.replace(made, reason=Reason.DATA_POLICY)
+            return await self._judging.order(table, model, call, exchange, kept)
         except Refused as refused:
             headers: tuple[tuple[bytes, bytes], ...] = ()
             if refused.status == 503:  # noqa: PLR2004  Service Unavailable
@@ -296,21 +283,6 @@ def _model(table: RouteTable, call: Call) -> Model:
     return model
 
 
-def _needs(model: Model, call: Call) -> Needs:
-    """Return what the request needs, as far as this model's targets set limits at all."""
-    for target in model.targets:
-        if target.lacks:
-            return Needs(call.asked_tokens, call.capabilities())
-    return Needs(call.asked_tokens)
-
-
 def _counted(table: RouteTable, model: Model) -> bool:
     """Return whether one of the model's backends counts tokens."""
     return any(has(table.backends[target.backend], "count_tokens") for target in model.targets)
-
-
-def _one_model(model: Model, targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Return the targets that embed alike: vectors of different models cannot be compared."""
-    if model.classified:
-        raise invalid("model", "embeddings need a model's own name, not one that is decided on")
-    return tuple(target for target in targets if target.model == targets[0].model)
