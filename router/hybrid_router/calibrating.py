@@ -24,6 +24,23 @@ UNCALIBRATED: Final = "-uncalibrated"
 """Ends the name of a classifier whose confidences nothing was fitted to."""
 
 
+def cut(name: str, state: Calibration | None) -> Cut:
+    """Return what makes thresholds of the classifier `name`, with the state in force."""
+    curve = [Point(s.threshold, s.quality, s.local) for s in state.curve] if state else []
+    return Cut(curve or (shipped().curve if name == "embedded" else ()))
+
+
+def calibrated(verdict: Verdict, name: str, state: Calibration | None) -> Verdict:
+    """Return a verdict of the classifier `name` with the confidence that outcomes speak for."""
+    if verdict.confidence is None or verdict.classifier != name:
+        return verdict
+    if state is not None:
+        return correct(state.maps, verdict)
+    if name == "embedded":
+        return verdict
+    return msgspec.structs.replace(verdict, classifier=f"{name}{UNCALIBRATED}")
+
+
 class Calibrating:
     """Follows the table's state; without one, confidences stay as the classifier says them.
 
@@ -50,11 +67,7 @@ class Calibrating:
         if verdict.confidence is None or verdict.classifier != self._name:
             return verdict
         self._metrics.drift.saw(verdict.confidence)
-        if self._state is not None:
-            return correct(self._state.maps, verdict)
-        if self._name == "embedded":
-            return verdict
-        return msgspec.structs.replace(verdict, classifier=f"{self._name}{UNCALIBRATED}")
+        return calibrated(verdict, self._name, self._state)
 
     def _follow(self, table: RouteTable) -> None:
         stated = table.policy.calibration
@@ -66,6 +79,5 @@ class Calibrating:
             return
         self._state, self._name = state, name
         self.digest = state.digest if state is not None else ""
-        curve = [Point(s.threshold, s.quality, s.local) for s in state.curve] if state else []
-        self.cut = Cut(curve or (shipped().curve if name == "embedded" else ()))
+        self.cut = cut(name, state)
         _log.info("calibration state in force: %s", self.digest or "none")

@@ -3,82 +3,127 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import structs
+import msgspec
 
 from hybrid_operator.cli import costs, offline, texts
+from hybrid_operator.cli.explaining import ANSWER_TOKENS, check_state, explain
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, file_option, output_option
 from hybrid_operator.cli.output import emit, table
 from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.table import local_backend
-from hybrid_router.classify.cut import Cut
-from hybrid_router.classify.embedded import EmbeddedClassifier
-from hybrid_router.classify.parameters import Point
-from hybrid_router.classify.prompt import Prompt
-from hybrid_router.core import cascade
-from hybrid_router.core.calibration import correct
-from hybrid_router.core.datapolicy import NOTHING, Ruling
-from hybrid_router.core.decision import (
-    NOT_JUDGED,
-    Decision,
-    Needs,
-    Reason,
-    Refused,
-    Verdict,
-    candidates,
-    decide,
-    worth_judging,
-)
-from hybrid_router.core.terms import Asked, Terms, terms
-from hybrid_router.datapolicy.gate import build
+from hybrid_router.anthropic.request import parse_messages
+from hybrid_router.core.terms import Asked
+from hybrid_router.openai.errors import ApiError
+from hybrid_router.openai.request import parse
+from hybrid_router.responses.request import parse_responses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from hybrid_router.table import Model, RouteTable, Target
+    from hybrid_router.openai.request import Call
 
-BYTES_PER_TOKEN = 4
-"""For English text and the tokenizers in use."""
-ANSWER_TOKENS = 300
-"""Assumed for the cost on both sides."""
+AUTO = "auto"
+_SURFACES: Mapping[str, Callable[[bytes], Call]] = {
+    "chat": partial(parse, "chat"),
+    "completions": partial(parse, "completions"),
+    "responses": parse_responses,
+    "messages": partial(parse_messages, "messages"),
+}
+"""What reads the body of a request, by the path that it is sent to."""
 
 
 @click.command()
-@click.argument("prompt")
+@click.argument("prompt", required=False)
 @file_option
-@click.option("--model", default="auto", show_default=True, help="What the client would ask for.")
+@click.option("--model", help="What the client would ask for; default: the request's, or auto.")
 @click.option("--key", help="Id of the client's key, for rules on keys.")
 @click.option("--header", "headers", multiple=True, help="NAME=VALUE, for rules on headers.")
 @click.option("--state", type=STATE, help="Calibration state, as hinf classifier fit writes it.")
+@click.option("--request", metavar="FILE", help="Body of a request in JSON, instead of PROMPT.")
+@click.option(
+    "--surface", type=click.Choice(list(_SURFACES)), default="chat", show_default=True,
+    help="Of --request: /v1/chat/completions, /v1/messages ...",
+)  # fmt: skip
 @output_option
-def route(prompt: str, path: str, model: str, output: str, **given: Any) -> None:  # noqa: ANN401  click's options
+def route(path: str, output: str, **given: Any) -> None:  # noqa: ANN401  click's options
     """Show who would answer PROMPT (- reads standard input), and why.
 
-    Every backend counts as available. The classifier is the embedded one, also where the resource
-    names another: that one needs a running model. With a cascade the decision is `draft` where the
-    local model begins to answer: at the threshold or above the client gets its answer, below it the
-    API's, and cost_draft_usd is then spent in vain. The local cost is what the request takes of a
-    busy GPU's hour; `hinf tco` counts idle hours, too. Exit status 1: it would be refused.
+    The router's own code decides; every backend counts as available. --request takes a whole
+    conversation with its tools, images and max_tokens. With a cascade the decision is `draft` where
+    the local model begins to answer: at the threshold or above the client gets its answer, below it
+    the API's, and cost_draft_usd is then spent in vain. With classifier slm it is `ask`: that needs
+    a running model. The local cost is what the request takes of a busy GPU's hour; `hinf tco`
+    counts idle hours, too. Exit status 1: it would be refused.
     """
-    text = texts.read(prompt) if prompt == texts.STDIN else texts.argument(prompt, "PROMPT")
     resource = offline.read(path)[0]
-    tokens = len(text.encode()) // BYTES_PER_TOKEN
-    asked = Asked(model, given["key"], tokens, _headers(given["headers"]))
+    call = _call(given["prompt"], given["request"], given["surface"], given["model"])
     routes = resource.table()
     if given["state"] is not None:
-        policy = structs.replace(routes.policy, calibration=read_state(given["state"]))
-        routes = structs.replace(routes, policy=policy)
-    answer = _explain(routes, asked, [{"role": "user", "content": text}])
-    if answer["cost_local_usd"] is None and answer["decision"] != "refuse":
-        answer["cost_local_usd"] = _local_cost(resource, model, (tokens, ANSWER_TOKENS))
-    if answer["cost_draft_usd"] is None and answer["draft_tokens"] is not None:
-        answer["cost_draft_usd"] = _local_cost(resource, model, (tokens, answer["draft_tokens"]))
-    rows = [(name, "-" if value in (None, []) else value) for name, value in answer.items()]
-    emit(answer, output, table(("", ""), rows).lstrip("\n"))
+        state = read_state(given["state"])
+        check_state(state, routes)
+        policy = msgspec.structs.replace(routes.policy, calibration=state)
+        routes = msgspec.structs.replace(routes, policy=policy)
+    asked = Asked(call.model, given["key"], call.prompt_tokens, _headers(given["headers"]))
+    answer = explain(routes, call, asked)
+    if given["state"] is None:
+        answer["score"] = None
+    _price(answer, resource, call)
+    emit(answer, output, _page(answer))
     if answer["decision"] == "refuse":
         raise click.exceptions.Exit(EXIT_NO)
+
+
+def _call(prompt: str | None, file: str | None, surface: str, model: str | None) -> Call:
+    if (prompt is None) == (file is None):
+        raise BadInputError("give either PROMPT or --request FILE (- reads standard input)")
+    if file is None:
+        where, surface = "PROMPT", "chat"
+        given = prompt or ""
+        text = texts.read(given) if given == texts.STDIN else texts.argument(given, where)
+        body = json.dumps({"messages": [{"role": "user", "content": text}]}, ensure_ascii=False)
+    else:
+        where, body = file, texts.read(file)
+    try:
+        return _SURFACES[surface](_named(body.encode(), model))
+    except (ApiError, msgspec.DecodeError) as error:
+        raise BadInputError(f"{where}: {error}") from None
+
+
+def _named(body: bytes, model: str | None) -> bytes:
+    """Return a request's body with the model that is asked for; all other values stay as written.
+
+    Raises:
+        msgspec.DecodeError: it is no object in JSON.
+    """
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    if model is None and "model" in fields:
+        return body
+    name = AUTO if model is None else texts.argument(model, "--model")
+    return msgspec.json.encode({**fields, "model": name})
+
+
+def _headers(stated: Sequence[str]) -> dict[bytes, bytes]:
+    found = {}
+    for each in stated:
+        name, equals, value = texts.argument(each, "--header").partition("=")
+        if not equals:
+            raise BadInputError(f"--header: {each!r} is not NAME=VALUE")
+        found[name.strip().lower().encode()] = value.strip().encode()
+    return found
+
+
+def _price(answer: dict[str, Any], resource: offline.Resource, call: Call) -> None:
+    """Fill in what the local model costs where the table holds no price of it."""
+    tokens = (call.prompt_tokens, min(ANSWER_TOKENS, call.limit or ANSWER_TOKENS))
+    if answer["cost_local_usd"] is None and answer["decision"] != "refuse":
+        answer["cost_local_usd"] = _local_cost(resource, call.model, tokens)
+    if answer["cost_draft_usd"] is None and answer["draft_tokens"] is not None:
+        drafted = (tokens[0], answer["draft_tokens"])
+        answer["cost_draft_usd"] = _local_cost(resource, call.model, drafted)
 
 
 def _local_cost(resource: offline.Resource, alias: str, tokens: tuple[int, int]) -> float | None:
@@ -91,124 +136,16 @@ def _local_cost(resource: offline.Resource, alias: str, tokens: tuple[int, int])
     return None if usd is None else round(usd, 8)
 
 
-def _headers(stated: Sequence[str]) -> dict[bytes, bytes]:
-    found = {}
-    for each in stated:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise BadInputError(f"--header: {each!r} is not NAME=VALUE")
-        found[name.strip().lower().encode()] = value.strip().encode()
-    return found
+def _page(answer: dict[str, Any]) -> str:
+    rows = [(name, _shown(name, value)) for name, value in answer.items()]
+    return table(("", ""), rows).lstrip("\n")
 
 
-def _explain(routes: RouteTable, asked: Asked, messages: list[dict[str, str]]) -> dict[str, Any]:
-    entry = routes.models.get(asked.alias)
-    if entry is None:
-        known = ", ".join(sorted(routes.models))
-        raise BadInputError(f"--model: nobody serves {asked.alias!r}; there are {known}")
-    classifier, prompt = EmbeddedClassifier(), Prompt.from_messages(messages)
-    state = routes.policy.calibration
-    curve = [Point(s.threshold, s.quality, s.local) for s in state.curve] if state else []
-    shipped = classifier.model.curve if routes.policy.classifier.type == "embedded" else ()
-    cut = Cut(curve or shipped)
-    found = terms(routes.policy, asked, cut.threshold(routes.policy))
-    ruling = _ruling(routes, messages)
-    classes = {"data_classes": list(ruling.names)}
-    if ruling.refused:
-        why = f"the data policy refuses {', '.join(ruling.refused)}"
-        return _answer("refuse", found.threshold, reason=why) | classes
-    try:
-        targets = candidates(routes, entry, Needs(tokens=asked.tokens), ruling.kept)
-        policy, backends = routes.policy, routes.backends
-        verdict = _verdict(routes, entry, targets, (classifier, prompt), found)
-        decision = decide(policy, targets, backends, verdict, lambda _: True, found)
-        if policy.classifier.type == cascade.NAME:
-            decision = cascade.drafted(decision, policy, backends, found, lambda _: True)
-    except Refused as refused:
-        reason, rule = refused.message, found.rule
-        return _answer("refuse", found.threshold, reason=reason, rule=rule) | classes
-    if ruling.kept is not None:
-        decision = structs.replace(decision, reason=Reason.DATA_POLICY)
-    return _decided(routes, entry, decision, found, asked.tokens) | classes
-
-
-def _ruling(routes: RouteTable, messages: list[dict[str, str]]) -> Ruling:
-    policy = routes.policy.data
-    if policy is None:
-        return NOTHING
-    return build(policy).judge(json.dumps({"messages": messages}).encode()).ruling
-
-
-def _verdict(
-    routes: RouteTable,
-    entry: Model,
-    targets: tuple[Target, ...],
-    judge: tuple[EmbeddedClassifier, Prompt],
-    found: Terms,
-) -> Verdict | None:
-    if not entry.classified:
-        return None
-    if not worth_judging(entry, targets, routes.backends):
-        return NOT_JUDGED
-    if routes.policy.classifier.type == "none":
-        return NOT_JUDGED if found.prefer is not None else None
-    classifier, prompt = judge
-    verdict, state = classifier.judge(prompt), routes.policy.calibration
-    fits = state is not None and state.classifier == verdict.classifier
-    return correct(state.maps, verdict) if state is not None and fits else verdict
-
-
-def _decided(
-    routes: RouteTable, entry: Model, decision: Decision, found: Terms, tokens: int
-) -> dict[str, Any]:
-    first = decision.targets[0]
-    internal = routes.backends[first.backend].trust == "internal"
-    side = "local" if internal else "api"
-    draft = decision.draft
-    return _answer(
-        "draft" if draft is not None else side,
-        decision.threshold if decision.threshold is not None else found.threshold,
-        model=first.model,
-        confidence=decision.confidence,
-        intent=decision.intent,
-        rule=decision.rule,
-        reason=decision.reason.value,
-        classifier=decision.classifier,
-        cost_local_usd=_cost(routes, entry, "internal", (tokens, ANSWER_TOKENS)),
-        cost_api_usd=_cost(routes, entry, "external", (tokens, ANSWER_TOKENS)),
-        draft_tokens=draft.tokens if draft is not None else None,
-        cost_draft_usd=_cost(routes, entry, "internal", (tokens, draft.tokens)) if draft else None,
-    )
-
-
-def _cost(routes: RouteTable, entry: Model, trust: str, tokens: tuple[int, int]) -> float | None:
-    """Return what the first target of a side asks for tokens of prompt and answer, in USD."""
-    for target in entry.targets:
-        backend = routes.backends[target.backend]
-        if backend.trust == trust:
-            price = backend.prices.get(target.model)
-            if price is None:
-                return None
-            usd = (tokens[0] * price.input + tokens[1] * price.output) / 1e6
-            return round(usd, 8)
-    return None
-
-
-def _answer(decision: str, threshold: float, **known: object) -> dict[str, Any]:
-    """Return the stable fields in their order, what is not known as None."""
-    confidence = known.get("confidence")
-    return {
-        "decision": decision,
-        "model": known.get("model"),
-        "confidence": round(confidence, 3) if isinstance(confidence, float) else None,
-        "intent": known.get("intent"),
-        "threshold": round(threshold, 4),
-        "rule": known.get("rule"),
-        "reason": known["reason"],
-        "classifier": known.get("classifier"),
-        "cost_local_usd": known.get("cost_local_usd"),
-        "cost_api_usd": known.get("cost_api_usd"),
-        "draft_tokens": known.get("draft_tokens"),
-        "cost_draft_usd": known.get("cost_draft_usd"),
-        "data_classes": [],
-    }
+def _shown(name: str, value: Any) -> str:  # noqa: ANN401  any JSON value
+    if value in (None, {}):
+        return "-"
+    if name.endswith("_usd"):
+        return f"{value:.8f}".rstrip("0").rstrip(".")
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {each}" for key, each in value.items())
+    return str(value)

@@ -112,17 +112,6 @@ def test_route_says_what_the_prompt_costs_on_both_sides():
     assert 0 < answer["cost_local_usd"] < answer["cost_api_usd"]
 
 
-def test_route_decides_by_a_calibration_state(tmp_path):
-    held = table.HeldOut(
-        outcomes=9, log_loss_before=1, log_loss_after=1, brier_before=0, brier_after=0
-    )
-    maps = {"*": table.Map(offset=-3.0)}
-    state = table.Calibration(classifier="embedded", model="m", maps=maps, held_out=held)
-    (tmp_path / "state.json").write_bytes(table.encode_calibration(state))
-    said = ("route", "-f", MINIMAL, EASY, "--state", str(tmp_path / "state.json"), "-o", "json")
-    assert json.loads(hinf(*said).output)["decision"] == "api"
-
-
 def test_fit_says_what_outcomes_change_and_writes_a_state_that_helps(tmp_path):
     log, state = tmp_path / "log.jsonl", tmp_path / "state.json"
     log.write_text("".join(judged(number, good=number % 3 > 0) for number in range(120)))
