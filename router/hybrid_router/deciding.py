@@ -27,7 +27,7 @@ from hybrid_router.openai.draft import undraftable
 from hybrid_router.translate.surfaces import reachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from hybrid_router.core.decision import Decision
     from hybrid_router.openai.request import Call
@@ -48,7 +48,7 @@ class Judge(Protocol):
         """Return whether a backend would take a request now that may go elsewhere, too."""
         ...
 
-    async def judge(self, call: Call, asker: str) -> Verdict | None:
+    def judge(self, call: Call, asker: str) -> Awaitable[Verdict | None]:
         """Return the verdict on a request of the client key `asker`; None where nobody judges."""
         ...
 
