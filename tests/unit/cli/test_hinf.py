@@ -216,7 +216,7 @@ def test_route_refuses_a_named_model_that_a_rule_does_not_allow():
     said = ("route", "-f", "-", EASY, "--model", "gpt-4o", "--key", "batch", "-o", "json")
     result = hinf(*said, given=dedent(RULED))
     assert result.exit_code == 1
-    assert "rule inside lets only llama-3-8b answer" in json.loads(result.output)["reason"]
+    assert "rule inside lets only llama-3-8b answer" in json.loads(result.output)["why"]
 
 
 def test_an_unknown_name_is_bad_input_and_the_known_ones_are_listed():

@@ -51,9 +51,11 @@ def answer(routing: str, *args: str) -> dict[str, Any]:
 
 def said_by_router(headers: dict[str, str], status: int) -> dict[str, Any]:
     confidence = headers.get("x-hybrid-confidence")
+    if status != 200:
+        return {"decision": "refuse", "reason": headers["x-hybrid-reason"]}
     return {
-        "decision": headers["x-hybrid-source"] if status == 200 else "refuse",
-        "reason": headers.get("x-hybrid-reason", "refused"),
+        "decision": headers["x-hybrid-source"],
+        "reason": headers["x-hybrid-reason"],
         "confidence": round(float(confidence), 3) if confidence else None,
         "intent": headers.get("x-hybrid-intent"),
         "rule": headers.get("x-hybrid-rule"),
