@@ -53,9 +53,7 @@ class Judge(Protocol):
         ...
 
 
-def looked_at(
-    policy: Policy, call: Call, key: str | None, headers: Mapping[bytes, bytes]
-) -> Asked:
+def looked_at(policy: Policy, call: Call, key: str | None, headers: Mapping[bytes, bytes]) -> Asked:
     """Return what rules look at: of a request of the client key `key`, with these headers."""
     tokens = tokens_at_turn(call) if by_length(policy) else call.prompt_tokens
     return Asked(call.model, key, tokens, headers)

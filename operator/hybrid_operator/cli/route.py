@@ -16,7 +16,7 @@ from hybrid_operator.cli.output import emit, table
 from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.table import local_backend
 from hybrid_router.anthropic.request import parse_messages
-from hybrid_router.core.terms import Asked
+from hybrid_router.deciding import looked_at
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.openai.request import parse
 from hybrid_router.responses.request import parse_responses
@@ -67,7 +67,7 @@ def route(path: str, output: str, **given: Any) -> None:  # noqa: ANN401  click'
         check_state(state, routes)
         policy = msgspec.structs.replace(routes.policy, calibration=state)
         routes = msgspec.structs.replace(routes, policy=policy)
-    asked = Asked(call.model, given["key"], call.prompt_tokens, _headers(given["headers"]))
+    asked = looked_at(routes.policy, call, given["key"], _headers(given["headers"]))
     answer = explain(routes, call, asked)
     if given["state"] is None:
         answer["score"] = None
