@@ -297,7 +297,7 @@ class Cache(Spec, frozen=True, kw_only=True):
     pvc: PVCSource | None = None
     """A claim that many nodes can mount, downloaded to once."""
     node_path: AbsolutePath | None = None
-    """A directory on each node. Only where the platform allows host paths."""
+    """A directory on each node. No effect yet: the pod's own disk is used."""
 
 
 class Architecture(Spec, frozen=True, kw_only=True):

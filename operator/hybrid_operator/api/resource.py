@@ -101,6 +101,6 @@ class HybridInferenceSpec(Spec, frozen=True, kw_only=True):
     routing: Routing = field(default_factory=Routing)
     """Who answers which prompt."""
     budgets: Annotated[list[Budget], Meta(max_length=16, extra_json_schema=MAP_BY_NAME)] = []
-    """Limits on what the APIs may cost."""
+    """Limits on what the APIs may cost. No effect yet: nothing is counted or refused by them."""
     router: RouterSpec = field(default_factory=RouterSpec)
     """The routers, which clients talk to."""

@@ -249,7 +249,7 @@ class Routing(Spec, frozen=True, kw_only=True):
 
 
 class Budget(Spec, frozen=True, kw_only=True):
-    """A limit on what the API may cost."""
+    """A limit on what the API may cost. No effect yet: nothing is counted or refused by it."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         rule(

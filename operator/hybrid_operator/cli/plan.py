@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hybrid_operator.cli import costs, offline
 from hybrid_operator.cli.main import EXIT_NO, file_option, output_option
 from hybrid_operator.cli.output import WIDTH, emit, table
-from hybrid_operator.core import supported
+from hybrid_operator.core import keyless, supported
 from hybrid_operator.core.engine.arguments import arguments
 from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.engine.intent import intent
@@ -68,7 +68,8 @@ def _document(resource: offline.Resource, defaults: EngineDefaults) -> dict[str,
     }
     pairs = list(zip(resource.spec.models, desired.fits, strict=False))
     fleet = costs.fleet(pairs)
-    said = [*supported.not_acted_on(resource.spec), *desired.notes]
+    said = [*supported.not_acted_on(resource.spec), *keyless.warnings(resource.spec)]
+    said += desired.notes
     said += [w.below(f"spec.models[{i}]") for i, each in enumerate(desired.fits)
              for w in each.warnings]  # fmt: skip
     return {

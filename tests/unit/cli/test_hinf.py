@@ -239,9 +239,13 @@ def test_a_prompt_above_every_context_is_refused_with_exit_status_one():
 
 
 def test_plan_shows_arguments_and_what_has_no_effect():
-    document = json.loads(hinf("plan", "-f", FULL, "-o", "json").output)
+    said = Path(FULL).read_text(encoding="utf-8")
+    said += '  budgets: [{name: total, period: month, limitUSD: "500"}]\n'
+    said = said.replace("      apiKey: {secretKeyRef: {name: openai, key: api-key}}\n", "")
+    document = json.loads(hinf("plan", "-f", "-", "-o", "json", given=said).output)
     (model,) = document["models"]
     assert model["argv"][:3] == ["vllm", "serve", "my-org/support-llama-8b"]
+    assert any(each.startswith("spec.providers[0].apiKey: ") for each in document["warnings"])
     assert any(each.startswith("spec.budgets: ") for each in document["warnings"])
 
 
