@@ -90,7 +90,7 @@ class Provider(Spec, frozen=True, kw_only=True):
     """Version of Azure's API, such as 2024-10-21: requests then go to the URLs of deployments.
     Without it they go to its /openai/v1."""
     api_key: SecretValue | None = None
-    """The account's key. Without it, requests carry none, which OpenAI, Anthropic and Azure refuse."""
+    """Key of the account. OpenAI, Anthropic and Azure refuse requests without one."""
     models: Annotated[
         list[ProviderModel], Meta(min_length=1, max_length=64, extra_json_schema=MAP_BY_NAME)
     ]

@@ -27,11 +27,30 @@ if TYPE_CHECKING:
 BUSY = 0.7
 """Share of an estimated rate that a month is taken to use."""
 _WHOLE = finding.Whole(min=0)
+_FORMS = ("table", "json", "yaml")
+
+
+class _Answer(finding.Whole):
+    """Tokens of an answer, where other commands have the form of theirs."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401  the base class's signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401  the same
+        """Read it; say which option was meant where it is a form."""
+        if value in _FORMS:
+            self.fail(f"is tokens per request here: the form is -o {value}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--requests-per-day", type=float, required=True, help="On average."),
-    click.option("--input", "input_tokens", type=_WHOLE, required=True, help="Tokens per request."),
-    click.option("--output", "output_tokens", type=_WHOLE, required=True,
+    click.option("--input", "--input-tokens", "input_tokens", type=_WHOLE, required=True,
                  help="Tokens per request."),
+    click.option("--output", "--output-tokens", "output_tokens", type=_Answer(min=0),
+                 required=True, help="Tokens per request; -o is the form of the answer."),
     click.option("--api", help="Model whose price is compared, such as gpt-4o-mini."),
     click.option("--input-price", help="USD per million input tokens, instead of --api."),
     click.option("--output-price", help="USD per million output tokens."),
@@ -51,7 +70,7 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--hours-per-month", type=float, default=720.0, show_default=True,
                  help="730 for a twelfth of a year."),
     # Not `output_option`: its long form is the output tokens here.
-    click.option("-o", "--form", "output", type=click.Choice(["table", "json", "yaml"]),
+    click.option("-o", "--form", "output", type=click.Choice(_FORMS),
                  default="table", show_default=True, help="Form of the answer."),
     click.option("--plot", "path", type=click.Path(dir_okay=False, path_type=Path),
                  help="Write the costs by volume to this .svg or .png file."),

@@ -3,12 +3,16 @@
 import json
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.integration.chart import schemas
 from tests.integration.chart.programs import CHART, ROOT, find, objects, refused, run, template
+
+HINF = Path(sys.executable).parent / "hinf"
 
 EVERYTHING = {
     "watchNamespaces": ["team-a", "team-b"],
@@ -164,6 +168,43 @@ def test_the_notes_warn_of_images_that_no_node_can_pull(given, warned):
     said = run("helm", "install", "x", str(CHART), "--dry-run=client", *settings)
     found = re.findall(r"^WARNING: (\w+)\.image\.repository is", said, re.MULTILINE)
     assert found == warned
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        pytest.param([], {"any": True}, id="every namespace"),
+        pytest.param(
+            ["--set=watchNamespaces={team-a}"], {"matchNames": ["team-a"]}, id="those watched"
+        ),
+    ],
+)
+def test_pod_monitors_find_all_that_has_metrics_by_ports_and_labels_of_the_pods(settings, where):
+    assert "PodMonitor" not in {each["kind"] for each in objects(template())}
+    text = template("--set=podMonitor.enabled=true,podMonitor.labels.release=prom", *settings)
+    own = find(text, "PodMonitor", "hybridinference-operator")
+    pod = find(text, "Deployment", "hybridinference-operator")["spec"]["template"]
+    assert own["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert scraped(own) <= {p["name"] for p in pod["spec"]["containers"][0]["ports"]}
+    serving = find(text, "PodMonitor", "hybridinference-serving")
+    assert serving["spec"]["namespaceSelector"] == where
+    assert own["metadata"]["labels"]["release"] == serving["metadata"]["labels"]["release"]
+    made = hinf_render("minimal")
+    assert len(made) == 2
+    for each in made:
+        template_ = each["spec"]["template"]
+        wanted = serving["spec"]["selector"]["matchLabels"]
+        assert wanted.items() <= template_["metadata"]["labels"].items()
+        assert scraped(serving) == {p["name"] for p in template_["spec"]["containers"][0]["ports"]}
+
+
+def scraped(monitor):
+    return {each["port"] for each in monitor["spec"]["podMetricsEndpoints"]}
+
+
+def hinf_render(example):
+    text = run(str(HINF), "render", "-f", str(ROOT / "examples" / f"{example}.yaml"))
+    return [each for each in objects(text) if each["kind"] == "Deployment"]
 
 
 def test_uninstalling_keeps_the_resource_definition():

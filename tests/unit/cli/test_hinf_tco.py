@@ -26,6 +26,12 @@ def answer(*args: str) -> dict[str, Any]:
     return found
 
 
+def test_the_form_where_tokens_belong_names_the_option_that_was_meant():
+    result = hinf(*ARTICLE[:4], "--output-tokens", "300", *MINI, *A10G, "--output", "json")
+    assert result.exit_code == 2
+    assert "the form is -o json" in result.output
+
+
 def test_the_fields_are_fixed():
     assert list(answer(*ARTICLE, *MINI, *A10G)) == [
         "api_usd_per_month",
