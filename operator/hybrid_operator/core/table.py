@@ -201,6 +201,7 @@ def _backends(context: Context, spec: HybridInferenceSpec) -> dict[str, Backend]
             surfaces=surfaces(intent.version(model, context.defaults)),
             cooldown=cooldown,
             max_concurrency=at_once(model, context.defaults),
+            begin_within=intent.ttft_seconds(model),
         )
     for provider in spec.providers:
         backends[api_backend(provider.name)] = _external(provider, cooldown)

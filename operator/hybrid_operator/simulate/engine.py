@@ -19,6 +19,8 @@ FASTEST = 40.0
 """Tokens/s of one request that decodes alone: 25 ms between tokens, an 8B model on an A10G. As a
 step is bound by reading the weights, others slow it by little until `decode` is reached: held to
 published figures by tests/unit/scaling/test_scaling_engine.py."""
+FULL = 0.046
+"""Seconds of a step that reads all memory of that GPU, as the planner has it."""
 BATCHED = 2048
 """Tokens of a step: vLLM's own `max_num_batched_tokens` on GPUs below 70 GiB."""
 SEQUENCES = 256
@@ -89,12 +91,12 @@ class Engine:
         """Requests at the engine."""
         return len(self._waiting) + len(self._prefilling) + len(self._decoding)
 
-    def wait_seconds(self) -> float:
-        """Return how long a new request waits for its prefill to begin, estimated."""
-        queued = sum(job.left for job in self._prefilling) + sum(
+    def begins_in(self, prompt: int) -> float:
+        """Return the seconds until a request's first token; 0 where none is before it."""
+        before = sum(job.left for job in self._prefilling) + sum(
             job.prompt for job in self._waiting
         )
-        return queued / self._prefill_rate
+        return (before + prompt) / self._prefill_rate if before else 0.0
 
     def add(self, job: Job) -> None:
         """Take a request, at the present time."""

@@ -1,9 +1,9 @@
 """The discrete event simulator: engines that queue, cold starts that vary, an API with latency.
 
 The router sends a request to the less busy of two engines drawn at random, as the real one does,
-and to the API when none is ready, or that one would make it wait for longer than the API takes to
-its first token. A replica that goes takes no new request and ends when its last one has. Steps of
-engines are as short as the operator makes them for the objective between tokens.
+and to the API when none is ready, or where that one would begin behind others, later than the
+objective says and than the API. A replica that goes takes no new request and ends when its last one
+has. Steps of engines are as short as the operator makes them for the objective between tokens.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hybrid_operator.core.engine.throughput import step_tokens
-from hybrid_operator.simulate.engine import BATCHED, FASTEST, Engine, Job
+from hybrid_operator.core.engine.throughput import Rates
+from hybrid_operator.simulate.engine import BATCHED, FASTEST, FULL, Engine, Job
 from hybrid_operator.simulate.fluid import (
     HOUR,
     ITL_SECONDS,
@@ -74,7 +74,8 @@ class Simulation:
     def __post_init__(self) -> None:
         self._draw = random.Random(self.seed)  # noqa: S311  a simulation's
         self._slots = slots(self.trace, self.setting)
-        self._batched = min(step_tokens(ITL_SECONDS, 1 / FASTEST, self.setting.prefill), BATCHED)
+        rates = Rates(1 / FASTEST, FULL, self.setting.prefill)
+        self._batched = min(rates.step_tokens(ITL_SECONDS), BATCHED)
 
     @property
     def _counted_from(self) -> float:
@@ -106,7 +107,7 @@ class Simulation:
         self._period.usd += usd
         self._period.tokens += request.prompt + request.generated
         best = self._choose(request.at)
-        if best is None or best.wait_seconds() > API_TTFT_SECONDS:
+        if best is None or best.begins_in(request.prompt) > TTFT_SECONDS:
             self._to_api(request, usd)
         else:
             best.add(Job(request.at, request.prompt, request.generated))

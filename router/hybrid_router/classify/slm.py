@@ -36,7 +36,8 @@ from hybrid_router.upstream.outgoing import located
 
 if TYPE_CHECKING:
     from hybrid_router.classify.prompt import Prompt
-    from hybrid_router.discovery.registry import Registry, Replica
+    from hybrid_router.discovery.registry import Registry
+    from hybrid_router.discovery.replica import Replica
     from hybrid_router.table import Classifier
     from hybrid_router.telemetry.judged import Question
     from hybrid_router.telemetry.metrics import Metrics

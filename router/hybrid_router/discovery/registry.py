@@ -7,7 +7,6 @@ loop's thread.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import random
@@ -15,9 +14,11 @@ import time
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from hybrid_router.core.balance import choose
-from hybrid_router.core.breaker import Breaker, Outcome
+from hybrid_router.core.breaker import Breaker
 from hybrid_router.core.limits import Meter, Reservation
+from hybrid_router.core.prefill import Prefill
 from hybrid_router.core.ramp import Ramp
+from hybrid_router.discovery.replica import Replica
 from hybrid_router.discovery.secrets import SecretMissing, Secrets
 from hybrid_router.discovery.trust import Trust, TrustMissing
 from hybrid_router.table import Backend, Policy, RouteTable, content_hash, decode
@@ -49,44 +50,6 @@ class Observer(Protocol):
         """A backend's key (or its certificate authority) is missing, or is there again."""
 
 
-class Replica:
-    """One address of a backend, and what is known about it."""
-
-    __slots__ = ("_pool", "breaker", "outstanding", "seed", "since", "url")
-
-    def __init__(self, url: str, pool: Pool, breaker: Breaker) -> None:
-        self.url = url
-        """Base URL, `/v1` included."""
-        digest = hashlib.blake2b(url.encode(), digest_size=4).digest()
-        self.seed = int.from_bytes(digest, "little")
-        """What every router knows this replica by."""
-        self.breaker = breaker
-        self.outstanding = 0
-        """Estimated tokens of the requests under way."""
-        self.since = -math.inf
-        """When it came, if others were there before."""
-        self._pool = pool
-
-    @property
-    def tls(self) -> ssl.SSLContext | None:
-        """How to verify this replica; None for plain HTTP."""
-        return self._pool.tls if self.url.startswith("https:") else None
-
-    def acquire(self, tokens: int) -> None:
-        """Count a request that is sent to this replica now."""
-        self.outstanding += tokens
-        self._pool.in_flight += 1
-
-    def release(
-        self, tokens: int, outcome: Outcome, now: float, retry_after: float | None = None
-    ) -> None:
-        """Count its end, once per `acquire`; `now` of the clock that `Pool.pick` gets."""
-        self.outstanding -= tokens
-        self._pool.in_flight -= 1
-        self._pool.queue.wake()
-        self.breaker.record(outcome, now, retry_after)
-
-
 class Pool:
     """The replicas of one backend."""
 
@@ -105,6 +68,7 @@ class Pool:
         self.replicas: tuple[Replica, ...] = ()
         self.queue = Queue()
         """Requests that wait for a place here."""
+        self.prefill = Prefill()
         self._draw = draw
         self.ramp = Ramp(draw)
         self._auth: tuple[bytes, bytes] | None = None

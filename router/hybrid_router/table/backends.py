@@ -79,6 +79,9 @@ class Backend(Part, frozen=True):
     max_concurrency: Annotated[int, Meta(ge=1)] | None = None
     """Requests under way at one replica, from all routers together. Each router takes its share of
     what the ready replicas make of it; a local model's further requests wait, or spill."""
+    begin_within: Seconds | None = None
+    """A local model's answers should begin within so many seconds: a request that would wait behind
+    others for longer goes to another target of its model, where one is faster."""
     rate_limits: RateLimits | None = None
     """Of the account. Nothing is sent that would exceed them."""
     prices: dict[str, Price] = {}

@@ -25,7 +25,8 @@ from hybrid_router.telemetry.trace import parent_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hybrid_router.discovery.registry import Pool, Replica
+    from hybrid_router.discovery.registry import Pool
+    from hybrid_router.discovery.replica import Replica
     from hybrid_router.openai.request import Call
     from hybrid_router.table import Target
     from hybrid_router.telemetry.access import Access

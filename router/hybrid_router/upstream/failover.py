@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.breaker import Outcome
@@ -21,6 +22,7 @@ from hybrid_router.upstream.budget import RetryBudget
 from hybrid_router.upstream.draft import drafting
 from hybrid_router.upstream.failures import NOT_TAKEN, Cause
 from hybrid_router.upstream.job import Held, Job, Place
+from hybrid_router.upstream.late import begins_late
 from hybrid_router.upstream.outgoing import located, passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
@@ -29,7 +31,8 @@ from hybrid_router.upstream.resume import Continuation, Resumable, elsewhere, fi
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from hybrid_router.discovery.registry import Pool, Registry, Replica
+    from hybrid_router.discovery.registry import Pool, Registry
+    from hybrid_router.discovery.replica import Replica
     from hybrid_router.openai.request import Outgoing
     from hybrid_router.table import Backend, Target
     from hybrid_router.telemetry.metrics import Metrics
@@ -60,8 +63,8 @@ class Failover:
         self._upstream = client
         self._metrics = metrics
         self._ticker = ticker
-        self._budgets: dict[str, RetryBudget] = {}
-        self._paces: dict[str, Pace] = {}
+        self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
 
     async def run(self, job: Job) -> bool:
         """Try until the client has its answer; return whether it has.
@@ -109,7 +112,7 @@ class Failover:
         rest = job.targets[job.at + 1 :]
         others = [t.backend for t in rest if self._registry.available(t.backend)]
         if others:
-            seconds = min(seconds, *(self._pace(name).ttft for name in others))
+            seconds = min(seconds, *(self._paces[name].ttft for name in others))
             if pool.asleep or pool.queue.expected(pool.places or 1) > seconds:
                 seconds = 0.0
         may_wait = seconds > 0 and not pool.queue.full
@@ -131,7 +134,7 @@ class Failover:
         if not job.call.stream and seconds == _DEFAULT_DEADLINE:
             name = job.targets[0].backend
             timeouts = self._registry.pool(name).backend.timeouts
-            seconds = max(seconds, self._pace(name).limit(timeouts, job.call.answer_tokens))
+            seconds = max(seconds, self._paces[name].limit(timeouts, job.call.answer_tokens))
         job.deadline = job.began + seconds
 
     def _next(self, job: Job) -> Place | None:
@@ -147,10 +150,13 @@ class Failover:
             replica = self._pick(job, target, pool, job.tried)
             if replica is None or (same and not self._affords(job, target.backend, now)):
                 continue
+            job.at, found = index, Place(target, pool, replica)
+            if begins_late(job, found, now, self._sooner):
+                job.put_off()
+                return self._next(job)
             if not same:
-                self._budget(target.backend).request(now)
-            job.at = index
-            return Place(target, pool, replica)
+                self._budgets[target.backend].request(now)
+            return found
         return None
 
     async def _again(self, job: Job) -> Place | None:
@@ -179,7 +185,7 @@ class Failover:
         failure = job.last.failure if job.last is not None else None
         if failure is not None and failure.cause is Cause.CONNECT:
             return True
-        return self._budget(backend).retry(now)
+        return self._budgets[backend].retry(now)
 
     def _is_final(self, job: Job, attempt: Attempt) -> bool:
         """Give the client an error that no other target may answer; return whether it is one."""
@@ -244,7 +250,10 @@ class Failover:
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
         began = time.monotonic()
         replica.acquire(job.tokens)
-        held = Held(job.tokens, job.accounted, pool.reserve(job.tokens, began), span)
+        expected = 0.0
+        if pool.backend.begin_within is not None:
+            expected = replica.queue(call.prompt_tokens, began)
+        held = Held(job.tokens, job.accounted, pool.reserve(job.tokens, began), span, expected)
         try:
             ended = job.last = await attempt.run(origin, request)
         except BaseException:
@@ -265,6 +274,8 @@ class Failover:
         place.replica.release(held.tokens, outcome, now, after)
         self._metrics.attempt(target.backend, outcome, status)
         self._account(job, target, attempt, ended)
+        if held.expected and job.call.stream and ended is not None:
+            place.pool.prefill.took(held.expected, ended.first_token)
         if held.reserved is not None:
             held.reserved.settle(job.accounted - held.accounted, now)
         if held.span is not None:
@@ -334,7 +345,7 @@ class Failover:
             first = backend.timeouts.first_byte
         else:
             name = job.target.backend if job.target is not None else ""
-            first = self._pace(name).limit(backend.timeouts, job.call.answer_tokens)
+            first = self._paces[name].limit(backend.timeouts, job.call.answer_tokens)
         clocks = self._clocks(job, backend, min(first, job.deadline - time.monotonic()))
         if job.draft is not None and backend.trust == "internal":
             return drafting(job, (client, clocks, self._ticker, outgoing), backend)
@@ -375,18 +386,9 @@ class Failover:
             return
         if job.call.stream:
             self._metrics.ttft(target.backend, ended.first_token)
-            self._pace(target.backend).streamed(ended.first_token)
+            self._paces[target.backend].streamed(ended.first_token)
         else:
-            self._pace(target.backend).whole(ended.first_token, completion)
+            self._paces[target.backend].whole(ended.first_token, completion)
 
-    def _budget(self, backend: str) -> RetryBudget:
-        found = self._budgets.get(backend)
-        if found is None:
-            found = self._budgets[backend] = RetryBudget()
-        return found
-
-    def _pace(self, backend: str) -> Pace:
-        found = self._paces.get(backend)
-        if found is None:
-            found = self._paces[backend] = Pace()
-        return found
+    def _sooner(self, backend: str, seconds: float) -> bool:
+        return self._registry.available(backend) and self._paces[backend].ttft < seconds

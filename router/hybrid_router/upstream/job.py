@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from hybrid_router.core.limits import Reservation
     from hybrid_router.datapolicy.gate import Clearance
-    from hybrid_router.discovery.registry import Pool, Replica
+    from hybrid_router.discovery.registry import Pool
+    from hybrid_router.discovery.replica import Replica
     from hybrid_router.openai.request import Call, Outgoing
     from hybrid_router.table import Backend, Policy, Target
     from hybrid_router.telemetry.trace import Tried
@@ -128,6 +129,12 @@ class Job:
             usd = (prompt * price.input + completion * price.output) / 1e6
             self.usd = usd + (self.usd or 0.0)
 
+    def put_off(self) -> None:
+        """Let the targets behind the present one be tried before it."""
+        at = self.at
+        self.targets = (*self.targets[:at], *self.targets[at + 1 :], self.targets[at])
+        self.spilled = True
+
     def escalate(self) -> None:
         """Go on without a draft that was not taken: it was no attempt, and nobody has failed.
 
@@ -162,6 +169,7 @@ class Held:
         accounted: tokens that were booked for the request before.
         reserved: of the account's limits; None without limits.
         span: where spans are recorded.
+        expected: seconds until the answer begins; 0 where nobody asks.
     """
 
     def __init__(
@@ -170,8 +178,10 @@ class Held:
         accounted: int,
         reserved: Reservation | None,
         span: AttemptSpan | None,
+        expected: float,
     ) -> None:
         self.tokens = tokens
         self.accounted = accounted
         self.reserved = reserved
         self.span = span
+        self.expected = expected

@@ -22,7 +22,8 @@ from hybrid_router.upstream.relay import BROKEN_STREAM, Relay
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hybrid_router.discovery.registry import Pool, Registry, Replica
+    from hybrid_router.discovery.registry import Pool, Registry
+    from hybrid_router.discovery.replica import Replica
     from hybrid_router.openai.form import Stream
     from hybrid_router.openai.request import Call
     from hybrid_router.table import Target

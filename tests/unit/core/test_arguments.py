@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from hybrid_operator.core.engine.arguments import Intent, WeightOffload, arguments, options
+from hybrid_operator.core.engine.arguments import Intent, WeightOffload, arguments, options, whole
 from hybrid_operator.core.engine.version import Version, parse
 
 BASE = Intent(model="org/model", served_names=("small",), version=Version(0, 32), gpus=1)
@@ -188,3 +188,14 @@ def test_what_is_no_release_is_refused(text):
 
 def test_releases_are_compared_by_number():
     assert parse("0.9") < parse("0.10.1") < parse("0.32") == parse("0.32.0") < parse("1.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("4096", 4096), ("4k", 4000), ("4K", 4096), ("1.5k", 1500), ("2M", 2 * 2**20),
+        ("1.5K", 0), ("-4", 0), ("", 0), ("four", 0), ("4 k", 0),
+    ],
+)  # fmt: skip
+def test_whole_numbers_are_read_as_vllm_reads_them(text, number):
+    assert whole(text) == number

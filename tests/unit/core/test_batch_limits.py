@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hybrid_operator.core.engine.arguments import arguments, values
 from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.engine.intent import intent
-from hybrid_operator.core.engine.throughput import LEAST_STEP, step_tokens
+from hybrid_operator.core.engine.throughput import LEAST_STEP, Rates
 from tests.support.resources import spec
 
 
@@ -78,13 +78,14 @@ def asked(itl: str, more: str) -> str:
         pytest.param(asked("1s", A10G), "256", "2048", id="an objective that every step meets"),
         pytest.param(asked("100ms", H100), "1024", "2048", id="a step is as short as asked for"),
         pytest.param(asked("100ms", A10G), "128", "128", id="so many requests at once fit in it"),
-        pytest.param(asked("20ms", A10G), "64", "64", id="never so short that it only reads"),
-        pytest.param(asked("100ms", L4), "128", "128", id="a slower memory"),
+        pytest.param(asked("36ms", A10G), "64", "64", id="never so short that it only reads"),
+        pytest.param(asked("20ms", A10G), "256", "2048", id="no step could be so short"),
+        pytest.param(asked("80ms", L4), "64", "64", id="a slower memory"),
         pytest.param(
-            asked("100ms", f"{L4}, quantization: fp8"), "256", "256", id="a smaller format"
+            asked("100ms", f"{L4}, quantization: fp8"), "128", "128", id="a smaller format"
         ),
         pytest.param(
-            asked("100ms", "accelerator: {type: h100, count: 4}"), "1024", "8192", id="more GPUs"
+            asked("100ms", "accelerator: {type: h100, count: 4}"), "1024", "4096", id="more GPUs"
         ),
         pytest.param(
             asked("100ms", f"{A10G}, context: {{concurrency: 300}}"),
@@ -97,6 +98,24 @@ def asked(itl: str, more: str) -> str:
             "128",
             "1024",
             id="raw arguments win",
+        ),
+        pytest.param(
+            asked("100ms", f"{A10G}, engine: {{args: [--max-num-batched-tokens=4k]}}"),
+            "128",
+            "4k",
+            id="raw arguments win, in vLLM's own way of writing",
+        ),
+        pytest.param(
+            asked("100ms", f"{A10G}, engine: {{args: ['--speculative-config={{}}']}}"),
+            "256",
+            "2048",
+            id="a request that guesses takes several tokens of a step",
+        ),
+        pytest.param(
+            asked("100ms", "accelerator: {type: h100, memory: 20Gi}"),
+            "256",
+            "2048",
+            id="a slice that calls itself a GPU",
         ),
         pytest.param(
             asked("100ms", f"{A10G}, engine: {{chunkedPrefill: false}}"),
@@ -144,7 +163,7 @@ def test_a_model_with_a_state_keeps_steps_that_hold_its_long_blocks():
     ("name", "more", "tokens"),
     [
         pytest.param("gemma-4-12b", A10G, "2496", id="of Gemma 4 12B a video"),
-        pytest.param("gemma-3-4b", asked("20ms", A10G), "256", id="of Gemma 3 a picture"),
+        pytest.param("gemma-3-4b", asked("50ms", A10G), "2048", id="Gemma 3 keeps vLLM's own"),
         pytest.param("gemma-4-e2b", A10G, "2048", id="not where it may be cut"),
     ],
 )
@@ -154,15 +173,17 @@ def test_a_step_holds_what_vllm_does_not_cut(name, more, tokens):
 
 @given(
     seconds=st.floats(0.001, 10),
-    decode=st.floats(0.001, 1),
+    least=st.floats(0.001, 1),
+    kv=st.floats(0, 1),
     prefill=st.floats(10, 1e6),
     longer=st.floats(1, 10),
 )
-def test_a_step_lasts_no_longer_than_asked_and_grows_with_it(seconds, decode, prefill, longer):
-    tokens = step_tokens(seconds, decode, prefill)
-    assert tokens == LEAST_STEP or decode + tokens / prefill <= seconds * 1.000001
+def test_a_step_lasts_no_longer_than_asked_and_grows_with_it(seconds, least, kv, prefill, longer):
+    rates = Rates(least, least + kv, prefill)
+    tokens = rates.step_tokens(seconds)
+    assert tokens == LEAST_STEP or rates.step(tokens) <= seconds * 1.000001
     assert tokens & (tokens - 1) == 0
-    assert step_tokens(seconds * longer, decode, prefill) >= tokens
+    assert rates.step_tokens(seconds * longer) >= tokens
 
 
 @pytest.mark.parametrize(

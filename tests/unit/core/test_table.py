@@ -93,6 +93,19 @@ def test_a_replica_gets_as_many_requests_as_it_runs_and_a_quarter_more(model, ea
 
 
 @pytest.mark.parametrize(
+    ("objectives", "seconds"),
+    [
+        pytest.param("", None, id="without an objective"),
+        pytest.param("scaling: {objectives: {ttft: 1500ms}}", 1.5, id="with one"),
+    ],
+)
+def test_answers_are_to_begin_within_the_objective(objectives, seconds):
+    model = f"{{name: llama-3-8b, accelerator: {{type: a10g}}, {objectives}}}"
+    found = render(f"models: [{model}]")
+    assert found.backends["local/llama-3-8b"].begin_within == seconds
+
+
+@pytest.mark.parametrize(
     "text",
     [
         pytest.param(MINIMAL.split("providers:")[0], id="local models alone"),

@@ -138,6 +138,20 @@ CASES: list[Any] = [
         id="what must stay local is served at any price",
     ),
     pytest.param(
+        GUARDED,
+        [priced(CHEAP, 0.1, 1, local_only=0.1), *[priced(CHEAP, 0.0, 1)] * 50],
+        1,
+        "LocalOnly",
+        id="a model that somebody needed stays for a while",
+    ),
+    pytest.param(
+        GUARDED,
+        [priced(CHEAP, 0.1, 1, local_only=0.1), *[priced(CHEAP, 0.0, 1)] * 99],
+        0,
+        "Demand",
+        id="and goes when nobody needed it for a quarter of an hour",
+    ),
+    pytest.param(
         replace(UP, objectives=Objectives(ttft_seconds=1.0)),
         [sample(1.0, 2, ttft_seconds=1.5)],
         3,

@@ -119,8 +119,8 @@ class Layer(msgspec.Struct, frozen=True):
         return tuple(each for each in (self.mixer, self.beside) if each is not None)
 
 
-_ITEMS = {"gemma3": 256, "gemma4_unified": 2496}
-"""By model type: an image; a video of 32 frames."""
+_ITEMS = {"gemma3": 260, "gemma4_unified": 2496}
+"""By model type: an image with what stands around it; a video of 32 frames."""
 
 
 class Shape(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -126,6 +127,22 @@ def values(args: tuple[str, ...]) -> dict[str, str]:
         _, given, value = arg.partition("=")
         found[name] = value if given else "" if _name(after) else after
     return found
+
+
+def whole(text: str) -> int:
+    """Return a value as vLLM reads it, where 4k are 4000 and 4K are 4096; 0 for no whole number."""
+    found = _WHOLE.fullmatch(text)
+    if found is None:
+        return 0
+    number, unit = found.groups()
+    size = 1 if not unit else 1000 ** _UNITS.index(unit.lower())
+    if unit.isupper():
+        size = 1024 ** _UNITS.index(unit.lower())
+    return int(Decimal(number) * size)
+
+
+_UNITS = " kmgt"
+_WHOLE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6}(?=[kmgt]))?)([kmgtKMGT]?)")
 
 
 def _name(arg: str) -> str:

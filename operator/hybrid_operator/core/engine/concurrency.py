@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from hybrid_operator.core.engine.arguments import values
+from hybrid_operator.core.engine.arguments import values, whole
 from hybrid_operator.core.engine.fit import fit
 from hybrid_operator.core.engine.throughput import SEQUENCES
 
@@ -35,8 +35,7 @@ def at_once(model: ModelSpec, defaults: EngineDefaults) -> int:
     expected = model.context.concurrency if model.context else None
     given = values(tuple(model.engine.args if model.engine else ())).get("--max-num-seqs", "")
     if found.serving is None:  # nothing is planned, as on a CPU
-        stated = int(given) if given.isascii() and given.isdigit() else 0
-        return math.ceil(AHEAD * (stated or expected or SEQUENCES))
+        return math.ceil(AHEAD * (whole(given) or expected or SEQUENCES))
     runs = found.serving.sequences or SEQUENCES
     if found.memory is not None and not found.memory.refusals:
         tokens = min(USUAL_TOKENS, found.serving.context)

@@ -13,7 +13,7 @@ from hybrid_operator.api.base import Problem, quantity_bytes
 from hybrid_operator.core.engine import adapters, gated, gpus, intent, rawargs
 from hybrid_operator.core.engine.advice import advice
 from hybrid_operator.core.engine.architecture import Shape
-from hybrid_operator.core.engine.arguments import options, values
+from hybrid_operator.core.engine.arguments import options, values, whole
 from hybrid_operator.core.engine.gpus import GPU, MIB
 from hybrid_operator.core.engine.memory import MemoryPlan, Serving, Verdict, plan_memory
 from hybrid_operator.core.engine.throughput import LEAST_STEP
@@ -117,12 +117,11 @@ def _too_long(model: ModelSpec, defaults: EngineDefaults, serving: Serving | Non
     known = None if seconds is None else intent.rates(model, defaults)
     if seconds is None or known is None:
         return []
-    decode, prefill = known
     tokens = serving.batched_tokens or 0 if serving is not None else 0
-    step = decode + tokens / prefill
-    if decode >= seconds:
+    step = known.step(tokens)
+    if known.least >= seconds:
         why = (
-            f"cannot be had: reading the weights alone takes about {decode * 1000:.0f} ms on "
+            f"cannot be had: reading the weights alone takes about {known.least * 1000:.0f} ms on "
             f"{model.accelerator.type}; ask for more, or choose a smaller format, a smaller model "
             "or a faster GPU"
         )
@@ -148,7 +147,7 @@ def _checked(model: ModelSpec, defaults: EngineDefaults) -> Fit:
     if gpu is None:
         missing = "accelerator.memory is missing: the memory of one slice or GPU"
         return Fit(model.name, None, missing)
-    length = intent.max_length(model, defaults) or _number(model, "--max-model-len")
+    length = intent.max_length(model, defaults) or _number(model, "--max-model-len") or None
     if model.architecture is not None and length is None:
         return Fit(model.name, None, "context.maxLength is missing: vLLM alone knows it", gpu=gpu)
     shape = intent.shape(model, length)
@@ -262,10 +261,8 @@ def _quantization(model: ModelSpec, stated: str | None) -> str | None:
     return found or model.quantization
 
 
-def _number(model: ModelSpec, option: str) -> int | None:
-    text = values(tuple(model.engine.args if model.engine else ())).get(option, "")
-    # vLLM reads 8k as 8000 and 8K as 8192; the planner leaves those to vLLM.
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
+def _number(model: ModelSpec, option: str) -> int:
+    return whole(values(tuple(model.engine.args if model.engine else ())).get(option, ""))
 
 
 def _share(text: str | None) -> Fraction | None:

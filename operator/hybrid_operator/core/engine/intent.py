@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +10,7 @@ from hybrid_operator.api.base import Problem, duration, quantity_bytes
 from hybrid_operator.api.models import HuggingFaceSource, ModelSource, ModelSpec
 from hybrid_operator.core.engine import adapters, catalog, gpus, matrices, throughput
 from hybrid_operator.core.engine.architecture import Attention, LatentAttention, Layer, Shape
-from hybrid_operator.core.engine.arguments import Intent, WeightOffload, options, values
+from hybrid_operator.core.engine.arguments import Intent, WeightOffload, options, values, whole
 from hybrid_operator.core.engine.memory import Serving
 from hybrid_operator.core.engine.names import nearest
 from hybrid_operator.core.engine.version import Version, parse
@@ -157,8 +156,8 @@ def batch_limits(model: ModelSpec, defaults: EngineDefaults) -> Limits | None:
     sequences = min(sequences, tokens)
     stated = values(tuple(model.engine.args if model.engine else ()))
     sequences = max(sequences, (model.context.concurrency if model.context else None) or 0)
-    sequences = min(sequences, _whole(stated.get("--max-num-batched-tokens")) or sequences)
-    tokens = max(tokens, sequences, _whole(stated.get("--max-num-seqs")) or 0)
+    sequences = min(sequences, whole(stated.get("--max-num-batched-tokens", "")) or sequences)
+    tokens = max(tokens, sequences, whole(stated.get("--max-num-seqs", "")))
     return Limits(sequences, _batched(model, defaults, tokens))
 
 
@@ -169,32 +168,53 @@ _ALWAYS_CHUNKED = Version(0, 11)
 
 
 def _within_objective(model: ModelSpec, defaults: EngineDefaults) -> int | None:
-    """Return the tokens of a step that is as short as `objectives.itl`, where it can be estimated.
-
-    None for models that keep a state beside their keys and values: vLLM caches their prefixes in
-    long blocks, which a step must hold.
-    """
+    """Return the tokens of a step that is as short as `objectives.itl`, where it may and can be."""
     seconds, found = itl_seconds(model), shape(model)
-    if seconds is None or found is None or not _attends(found) or not _cuts(model, defaults):
+    if seconds is None or found is None or not _may_be_short(model, found, defaults):
         return None
     known = rates(model, defaults)
-    return known and throughput.step_tokens(seconds, *known)
+    if known is None or known.least >= seconds:
+        return None  # no step is so short: short ones would only cost
+    return known.step_tokens(seconds)
+
+
+def _may_be_short(model: ModelSpec, found: Shape, defaults: EngineDefaults) -> bool:
+    """Whether steps may be shorter than vLLM's own.
+
+    Not those that must hold a picture, a long block of a state, or several tokens of each request.
+    """
+    mixers = (mixer for _, layer in found.layers for mixer in layer.mixers)
+    attends = all(isinstance(mixer, Attention | LatentAttention) for mixer in mixers)
+    speculates = any(
+        option.startswith("--speculative")
+        for option in options(tuple(model.engine.args if model.engine else ()))
+    )
+    return attends and not found.item_tokens and not speculates and _cuts(model, defaults)
+
+
+def ttft_seconds(model: ModelSpec) -> float | None:
+    """Return the objective for the time to the first token."""
+    objectives = model.scaling.objectives if model.scaling else None
+    return _seconds(objectives.ttft) if objectives else None
 
 
 def itl_seconds(model: ModelSpec) -> float | None:
     """Return the objective for the time between two tokens."""
     objectives = model.scaling.objectives if model.scaling else None
-    stated = objectives.itl if objectives else None
-    return None if stated is None else duration(stated).total_seconds()
+    return _seconds(objectives.itl) if objectives else None
 
 
-def rates(model: ModelSpec, defaults: EngineDefaults) -> tuple[float, float] | None:
-    """Estimate the seconds of a step without prompts and the prompt tokens/s of a replica.
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else duration(text).total_seconds()
+
+
+def rates(model: ModelSpec, defaults: EngineDefaults) -> throughput.Rates | None:
+    """Estimate what a replica can do.
 
     None where nobody knows: an unknown model or GPU, a slice of one, weights in the host's memory.
     """
     found, gpu = shape(model), gpus.find(model.accelerator.type)
-    if found is None or gpu is None or "mig" in (model.accelerator.resource_name or ""):
+    if found is None or gpu is None or _is_slice(model, gpu):
         return None
     if model.engine is not None and model.engine.weight_offload is not None:
         return None
@@ -207,9 +227,16 @@ def rates(model: ModelSpec, defaults: EngineDefaults) -> tuple[float, float] | N
     return throughput.rates(found, gpu, serving)
 
 
-def _attends(found: Shape) -> bool:
-    mixers = (mixer for _, layer in found.layers for mixer in layer.mixers)
-    return all(isinstance(mixer, Attention | LatentAttention) for mixer in mixers)
+def _is_slice(model: ModelSpec, gpu: gpus.GPU) -> bool:
+    """Whether a replica has a part of a GPU, by its resource or by the memory that is stated."""
+    accelerator = model.accelerator
+    stated = quantity_bytes(accelerator.memory) if accelerator.memory is not None else None
+    small = stated is not None and stated < _WHOLE * gpu.memory_mib * gpus.MIB
+    return small or "mig" in (accelerator.resource_name or "")
+
+
+_WHOLE = 0.75
+"""Share of its memory from which on a GPU is meant as a whole: less is a slice of it."""
 
 
 def _batched(model: ModelSpec, defaults: EngineDefaults, tokens: int) -> int | None:
@@ -240,10 +267,6 @@ def _gpu_bytes(model: ModelSpec) -> int | None:
     if known is None or "mig" in (accelerator.resource_name or ""):
         return None
     return known.memory_mib * gpus.MIB
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and re.fullmatch("[0-9]{1,8}", text) else None
 
 
 def _weight_offload(model: ModelSpec) -> WeightOffload | None:

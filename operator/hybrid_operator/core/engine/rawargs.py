@@ -10,7 +10,7 @@ import msgspec
 
 from hybrid_operator.api.base import Problem
 from hybrid_operator.core.engine import data
-from hybrid_operator.core.engine.arguments import arguments, options, values
+from hybrid_operator.core.engine.arguments import arguments, options, values, whole
 from hybrid_operator.core.engine.version import Version, parse
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _contradictions(args: tuple[str, ...]) -> Iterator[Problem]:
             yield _problem(f"{name} and {opposite} contradict each other")
     given = values(args)
     tokens, sequences = (
-        _number(given.get(name, "")) for name in ("--max-num-batched-tokens", "--max-num-seqs")
+        whole(given.get(name, "")) for name in ("--max-num-batched-tokens", "--max-num-seqs")
     )
     if tokens and sequences and tokens < sequences:
         yield _problem(
@@ -123,15 +123,11 @@ def _hardware(intent: Intent, raw: tuple[str, ...]) -> Iterator[Problem]:
         yield _problem("--dtype bfloat16 needs compute capability 8.0; leave --dtype out")
     needed = 1
     for name in ("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size"):
-        needed *= _number(given.get(name, "")) or (intent.gpus if "tensor" in name else 1)
+        needed *= whole(given.get(name, "")) or (intent.gpus if "tensor" in name else 1)
     if intent.gpus and needed != intent.gpus:
         yield _problem(
             f"these ask for {needed} GPUs and accelerator.count for {intent.gpus}: make them equal"
         )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def overrides(model: ModelSpec) -> list[Problem]:

@@ -21,6 +21,7 @@ from hybrid_operator.core.engine import catalog, data, gpus, kv
 from hybrid_operator.core.engine.architecture import Experts
 from hybrid_operator.core.engine.matrices import Kind, parameters
 from hybrid_operator.core.engine.memory import (
+    UTILIZATION,
     Serving,
     element_bytes,
     plan_memory,
@@ -113,31 +114,43 @@ def tokens_per_s(shape: Shape, gpu: GPU, serving: Serving, traffic: Traffic) -> 
     return batch * (traffic.input_tokens + traffic.output_tokens) / seconds / serving.gpus * shared
 
 
-def step_tokens(seconds: float, decode: float, prefill: float) -> int:
-    """Return the tokens of a step that lasts at most `seconds`, a power of two.
+class Rates(msgspec.Struct, frozen=True):
+    """What a replica can do, estimated."""
 
-    Args:
-        seconds: between two tokens of a request, of which each step gives it one.
-        decode: seconds of a step without prompts.
-        prefill: prompt tokens/s of the replica.
-    """
-    room = max((seconds - decode) * prefill, LEAST_STEP)
-    return int(2 ** math.floor(math.log2(room)))
+    least: float
+    """Seconds of a step without prompts that reads the weights, every expert too."""
+    full: float
+    """Seconds of one that reads all memory that vLLM takes: the KV cache is full."""
+    prefill: float
+    """Prompt tokens/s where nothing else is done."""
+
+    def step(self, tokens: int) -> float:
+        """Return the seconds of a step with so many prompt tokens, where few decode."""
+        return self.least + tokens / self.prefill
+
+    def step_tokens(self, seconds: float) -> int:
+        """Return the tokens of a step that lasts at most `seconds`, a power of two.
+
+        Also while the KV cache is full, which where an API takes the rest it often is; but with few
+        requests at least no fewer than take as long to compute as the weights take to be read.
+        """
+        always, often = seconds - self.full, min(self.least, seconds - self.least)
+        room = max(max(always, often) * self.prefill, LEAST_STEP)
+        return int(2 ** math.floor(math.log2(room)))
 
 
-def rates(shape: Shape, gpu: GPU, serving: Serving) -> tuple[float, float] | None:
-    """Estimate the seconds of a step without prompts, and the prompt tokens/s of a replica.
-
-    Of a step of one request, but every expert is read: with prompts beside it, they are. None where
-    bandwidth or TFLOPS of the GPU are unknown.
-    """
+def rates(shape: Shape, gpu: GPU, serving: Serving) -> Rates | None:
+    """Estimate what a replica can do; None where bandwidth or TFLOPS of the GPU are unknown."""
     if not gpu.bandwidth_gbs or not gpu.tflops:
         return None
     shared = TENSOR_PARALLEL if serving.gpus > 1 else 1
-    read = _weights_read(shape, serving, SEQUENCES) / (gpu.bandwidth_gbs * 1e9 * BANDWIDTH)
-    compute = gpu.tflops * 1e12 * COMPUTE * serving.gpus
-    prefill = compute / (2 * active_parameters(shape))
-    return read / shared + STEP_SECONDS, prefill * shared
+    weights = _weights_read(shape, serving, SEQUENCES)
+    least, full = (
+        read / (gpu.bandwidth_gbs * 1e9 * BANDWIDTH) / shared + STEP_SECONDS
+        for read in (weights, max(float(gpu.cuda_bytes * UTILIZATION), weights))
+    )
+    prefill = gpu.tflops * 1e12 * COMPUTE * serving.gpus / (2 * active_parameters(shape))
+    return Rates(least, full, prefill * shared)
 
 
 def _weights_read(shape: Shape, serving: Serving, batch: int) -> float:

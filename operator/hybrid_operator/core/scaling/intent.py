@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from hybrid_operator.api.base import duration
 from hybrid_operator.core import replicas, table
 from hybrid_operator.core.engine import intent, throughput
+from hybrid_operator.core.engine.defaults import CURRENT
 from hybrid_operator.core.scaling.capacity import Capacity, seeded
 from hybrid_operator.core.scaling.types import Hint, Objectives, Policy
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
     from hybrid_operator.api.models import ModelSpec, Period, Scaling
     from hybrid_operator.api.resource import HybridInferenceSpec
+    from hybrid_operator.core.engine.architecture import Shape
     from hybrid_operator.core.engine.fit import Fit
+    from hybrid_operator.core.engine.gpus import GPU
+    from hybrid_operator.core.engine.memory import Serving
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 UTILIZATION = 0.85
@@ -47,20 +52,25 @@ def policy(model: ModelSpec, prices: Mapping[str, str]) -> Policy:
     gpus = max(intent.gpu_count(model), 1)
     if scaling is None:
         return Policy()
-    objectives = scaling.objectives
     return Policy(
         least=replicas.initial(scaling),
         most=replicas.upper(scaling),
         utilization=float(scaling.target_utilization or UTILIZATION),
         idle_seconds=_seconds(scaling.idle_after),
         gpu_hour_usd=None if each is None else float(Decimal(each)) * gpus,
-        objectives=Objectives(
-            _seconds(objectives.ttft) if objectives else None,
-            intent.itl_seconds(model),
-        ),
+        objectives=_objectives(model),
         hints=_hints(scaling),
         forecast=bool(scaling.forecast),
     )
+
+
+def _objectives(model: ModelSpec) -> Objectives:
+    """Return the objectives, without one that no number of replicas attains."""
+    itl = intent.itl_seconds(model)
+    known = None if itl is None else intent.rates(model, CURRENT)
+    if itl is not None and known is not None and known.least >= itl:
+        itl = None
+    return Objectives(intent.ttft_seconds(model), itl)
 
 
 def _hints(scaling: Scaling) -> tuple[Hint, ...]:
@@ -118,4 +128,12 @@ def seed(model: ModelSpec, fit: Fit) -> Capacity:
         traffic = throughput.Traffic(min(prompt, fit.serving.context - 1), answer)
         rate = throughput.tokens_per_s(fit.shape, fit.gpu, fit.serving, traffic)
         found.append(rate * fit.serving.gpus if rate else fallback)
-    return seeded(found[0], found[1])
+    return seeded(min(found[0], _in_steps(fit.shape, fit.gpu, fit.serving)), found[1])
+
+
+def _in_steps(shape: Shape, gpu: GPU, serving: Serving) -> float:
+    """Return the prompt tokens/s of steps that others decode in, and that read all weights."""
+    known = throughput.rates(shape, gpu, serving)
+    if known is None or serving.batched_tokens is None:
+        return math.inf
+    return serving.batched_tokens / known.step(serving.batched_tokens)

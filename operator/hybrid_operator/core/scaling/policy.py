@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from hybrid_operator.core.scaling.window import Window
 
 IDLE_SECONDS = 900.0
-"""Time without a request after which a model with min 0 sleeps, where nothing is said."""
+"""Time without a request after which a model with min 0 sleeps, where nothing is said; where a
+price decides, without one that no API may serve."""
 PANIC = 2.0
 """Demand beyond so many times what is ready is met at once: Knative's panic threshold of 200 %."""
 STEP_FACTOR, STEP_REPLICAS = 2, 4
@@ -106,7 +107,8 @@ def _by_load(window: Window, sample: Sample, policy: Policy) -> _Wish:
 
 
 def _local(window: Window, policy: Policy) -> list[_Wish]:
-    if window.local_only <= 0:
+    after = IDLE_SECONDS if policy.idle_seconds is None else policy.idle_seconds
+    if window.local_quiet >= after:
         return []
     need = max(1, _for(window.local_only, policy))
     return [_Wish(need, "LocalOnly", "requests that may not leave the cluster")]

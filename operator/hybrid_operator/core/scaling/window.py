@@ -49,6 +49,8 @@ class Window:
     """What an API takes for an engine-second, when that was last known; 0: never."""
     quiet: float = 0.0
     """Seconds without a request."""
+    local_quiet: float = math.inf
+    """Seconds without one that no API may serve."""
     levels: Levels = NOTHING
     recent: tuple[tuple[float, int], ...] = ()
     """Recommendations (time, replicas) within `STABILISATION_SECONDS`, those that a later and
@@ -97,6 +99,7 @@ def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Wi
         ),
         usd_per_work=each,
         quiet=0.0 if sample.requests or demand > 0 else window.quiet + sample.seconds,
+        local_quiet=0.0 if sample.local_only > 0 else window.local_quiet + sample.seconds,
         levels=_levels(window, demand, each, policy, sample.seconds),
     )
     known = noted(window.profile, window.stable, now) if policy.forecast else ()

@@ -1,0 +1,63 @@
+"""One address of a backend, and what is known about it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+    from hybrid_router.core.breaker import Breaker, Outcome
+    from hybrid_router.discovery.registry import Pool
+
+
+class Replica:
+    """One address of a backend, and what is known about it."""
+
+    __slots__ = ("_pool", "breaker", "computed_at", "outstanding", "seed", "since", "url")
+
+    def __init__(self, url: str, pool: Pool, breaker: Breaker) -> None:
+        self.url = url
+        """Base URL, `/v1` included."""
+        digest = hashlib.blake2b(url.encode(), digest_size=4).digest()
+        self.seed = int.from_bytes(digest, "little")
+        """What every router knows this replica by."""
+        self.breaker = breaker
+        self.outstanding = 0
+        """Estimated tokens of the requests under way."""
+        self.computed_at = -math.inf
+        """When it has computed the prompts that it was sent, as far as is known."""
+        self.since = -math.inf
+        """When it came, if others were there before."""
+        self._pool = pool
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How to verify this replica; None for plain HTTP."""
+        return self._pool.tls if self.url.startswith("https:") else None
+
+    def acquire(self, tokens: int) -> None:
+        """Count a request that is sent to this replica now."""
+        self.outstanding += tokens
+        self._pool.in_flight += 1
+
+    def release(
+        self, tokens: int, outcome: Outcome, now: float, retry_after: float | None = None
+    ) -> None:
+        """Count its end, once per `acquire`; `now` of the clock that `Pool.pick` gets."""
+        self.outstanding -= tokens
+        self._pool.in_flight -= 1
+        self._pool.queue.wake()
+        self.breaker.record(outcome, now, retry_after)
+
+    def begins_in(self, tokens: int, now: float) -> float:
+        """Return the seconds until a prompt that is sent now is computed, estimated."""
+        return max(self.computed_at - now, 0.0) + tokens / self._pool.prefill.rate
+
+    def queue(self, tokens: int, now: float) -> float:
+        """Count a prompt that is sent now; return the seconds until it is computed, estimated."""
+        seconds = self.begins_in(tokens, now)
+        self.computed_at = now + seconds
+        return seconds

@@ -1,0 +1,104 @@
+"""A local model that has many prompts to compute: what would begin late goes to the API."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybrid_router.core.prefill import SHORT_SECONDS, Prefill
+from tests.support.routers import PATIENT, Says, backend, router, table, until
+from tests.support.upstreams import Upstream, answers, replies, streams
+
+LONG = [{"role": "user", "content": "word " * 8_000}]
+"""About 10,000 tokens: 2.5 s at the rate that is assumed before anything was seen."""
+
+
+def held(event):
+    """Answer once the event is set."""
+
+    async def behave(talk):
+        await event.wait()
+        await answers()(talk)
+
+    return behave
+
+
+def both(local, api, **fields):
+    return table(
+        {
+            "local": backend(local.url, timeouts=PATIENT, **fields),
+            "api": backend(api.url, trust="external"),
+        }
+    )
+
+
+async def sources(spec, local, free, second):
+    """Return who answers a long prompt, and `second` that is sent while it is computed."""
+    async with router(spec, classifier=Says(0.99)) as r:
+        first = asyncio.create_task(r.chat("auto", messages=LONG))
+        await until(lambda: local.received)
+        asked = asyncio.create_task(r.chat(second.pop("model", "auto"), **second))
+        await asyncio.sleep(0.2)
+        free.set()
+        replies = [await first, await asked]
+    assert [reply.status for reply in replies] == [200, 200]
+    return [reply.headers["x-hybrid-source"] for reply in replies]
+
+
+async def asked(second, **fields):
+    free = asyncio.Event()
+    async with Upstream(held(free)) as local, Upstream() as api:
+        return await sources(both(local, api, **fields), local, free, second)
+
+
+async def test_what_would_begin_late_behind_others_goes_to_the_api():
+    assert await asked({"messages": LONG}, beginWithin=2.0) == ["local", "api"]
+
+
+async def test_what_would_begin_in_time_does_not():
+    assert await asked({}, beginWithin=5.0) == ["local", "local"]
+
+
+async def test_without_an_objective_nothing_does():
+    assert await asked({"messages": LONG}) == ["local", "local"]
+
+
+async def test_what_only_the_local_model_may_answer_stays():
+    assert await asked({"messages": LONG, "model": "local"}, beginWithin=2.0) == ["local", "local"]
+
+
+async def test_one_alone_is_never_late():
+    async with Upstream() as local, Upstream() as api:
+        spec = both(local, api, beginWithin=0.1)
+        async with router(spec, classifier=Says(0.99)) as r:
+            reply = await r.chat("auto", messages=LONG)
+    assert reply.headers["x-hybrid-source"] == "local"
+
+
+async def test_where_the_api_fails_it_comes_back():
+    free = asyncio.Event()
+    async with Upstream(held(free)) as local, Upstream(replies(500)) as api:
+        found = await sources(both(local, api, beginWithin=2.0), local, free, {"messages": LONG})
+        assert len(api.received) >= 1
+    assert found == ["local", "local"]
+
+
+async def test_an_engine_that_is_faster_than_thought_gets_more():
+    async with (
+        Upstream(streams("a", "b")) as local,
+        Upstream() as api,
+        router(both(local, api, beginWithin=2.0), classifier=Says(0.99)) as r,
+    ):
+        pool = r.registry.pool("local")
+        before = pool.prefill.rate
+        await r.chat("auto", messages=LONG, stream=True)
+        assert pool.prefill.rate > before
+
+
+@given(st.floats(50, 50_000), st.lists(st.integers(200, 20_000), min_size=400, max_size=400))
+def test_the_rate_comes_near_to_what_an_engine_does(rate, prompts):
+    prefill = Prefill()
+    for tokens in prompts:
+        prefill.took(tokens / prefill.rate, tokens / rate)
+    told = max(prompts) / rate > SHORT_SECONDS * 4
+    assert not told or rate / 4 < prefill.rate < rate * 4
