@@ -17,6 +17,7 @@ from hybrid_operator.api.base import (
     Spec,
     rule,
 )
+from hybrid_operator.api.nearest import none_of
 from hybrid_router.table import BUILT_IN, UNSCANNED
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def _known(field: str, classes: Callable[[DataPolicy], list[str]]) -> Rule:
     message = f"{field} must name built-in classes, or names in patterns or words"
 
     def find(policy: DataPolicy) -> Iterator[Problem]:
-        if not set(classes(policy)) <= BUILT_IN | policy.own():
-            yield Problem("", message)
+        known = BUILT_IN | policy.own()
+        for index, name in enumerate(classes(policy)):
+            if name not in known:
+                yield Problem(f"{field}[{index}]", message + none_of(name, sorted(known)))
 
     cel = f"!has(self.{field}) || self.{field}.all(c, c in {_NAMES} || {_OWN})"
     return Rule(cel, message, find)

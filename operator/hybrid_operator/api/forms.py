@@ -16,6 +16,7 @@ import msgspec
 from msgspec import NODEFAULT, Meta
 
 from hybrid_operator.api.base import Problem, Shape, Spec
+from hybrid_operator.api.nearest import did_you_mean, nearest
 from hybrid_operator.api.pods import AsWritten, ResourceQuantity
 
 MOST = 2**63 - 1
@@ -102,7 +103,7 @@ class Choice(Form, frozen=True):
         del strict
         if value in self.words:
             return ()
-        meant = _did_you_mean(str(value), {each: each for each in self.words})
+        meant = did_you_mean(str(value), self.words)
         return [Problem(path, f"must be one of {', '.join(self.words)}{meant}")]
 
 
@@ -310,12 +311,5 @@ def unknown_field(name: object, known: Mapping[str, str]) -> str:
 
     It names the nearest one that is, in the words of `known`.
     """
-    return "unknown field" + _did_you_mean(str(name), known)
-
-
-def _did_you_mean(word: str, known: Mapping[str, str]) -> str:
-    import difflib  # noqa: PLC0415  only where something is wrong
-
-    spelled = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(word.lower(), spelled, 1)
-    return f"; did you mean {known[spelled[near[0]]]}?" if near else ""
+    near = nearest(str(name), known)
+    return f"unknown field; did you mean {known[near]}?" if near else "unknown field"

@@ -326,12 +326,13 @@ class ModelSpec(Spec, frozen=True, kw_only=True):
     )
 
     name: DNSLabel
-    """Name that clients ask for, and part of the names of its objects. A catalogue name such as
-    llama-3-8b brings source and architecture."""
+    """Name that clients ask for, and part of the names of its objects. A catalogue name without
+    dots, such as llama-3-8b, brings source and architecture; one with dots goes into catalog."""
     served_names: Annotated[list[ModelName], Meta(max_length=16, extra_json_schema=SET)] = []
     """Further names that clients may ask for."""
     catalog: CatalogName | None = None
-    """Catalogue entry that the model is built on. Defaults to name."""
+    """Catalogue entry that the model is built on, such as llama-3.3-70b for a model that is called
+    llama-3-3-70b. Defaults to name."""
     source: ModelSource | None = None
     """Where the weights come from. Defaults to the catalogue's source."""
     accelerator: Accelerator

@@ -3,18 +3,28 @@
 A file that a person wrote is read as strictly as the API server would, and more helpfully: every
 problem at once, each with its path and what to do. What a cluster stores has passed the API server
 already and may come from a newer release, so unknown fields are ignored there. No message ever
-holds a value, for it could be a secret in the wrong place.
+holds a value, for it could be a secret in the wrong place; a name that is none of those that it
+could be is quoted, so that it is found.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import yaml
 
 from hybrid_operator.api import forms
-from hybrid_operator.api.base import GROUP, KIND, VERSION, Problem, Spec
+from hybrid_operator.api.base import (
+    CATALOG_NAME,
+    DNS_LABEL,
+    GROUP,
+    KIND,
+    VERSION,
+    Problem,
+    Spec,
+)
 from hybrid_operator.api.loader import documents
 from hybrid_operator.api.resource import NAME, HybridInferenceSpec
 from hybrid_operator.api.validate import problems
@@ -112,11 +122,26 @@ class _Reading:
         try:
             self.spec = parse(HybridInferenceSpec, _pruned(spec), "spec", strict=True)
         except SpecError as error:
-            self.problems += error.problems
+            self.problems += (_with_catalog(problem, spec) for problem in error.problems)
         except RecursionError:
             self.problems.append(Problem("spec", "refers to itself, or is nested too deeply"))
         else:
             self.problems += problems(self.spec)
+
+
+_MODEL_NAME = re.compile(r"spec\.models\[(\d+)\]\.name")
+
+
+def _with_catalog(problem: Problem, spec: object) -> Problem:
+    """Return a problem with what to write where a model's name is one of the catalogue's."""
+    place = _MODEL_NAME.fullmatch(problem.path)
+    if place is None or problem.message != DNS_LABEL.message or not isinstance(spec, dict):
+        return problem
+    name = spec["models"][int(place[1])]["name"]
+    label = name.replace(".", "-").replace("_", "-")
+    if not CATALOG_NAME.holds(name) or not DNS_LABEL.holds(label):
+        return problem
+    return Problem(problem.path, f"{problem.message}; write name: {label}, catalog: {name}")
 
 
 def _envelope(document: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Problem]:

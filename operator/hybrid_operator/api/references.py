@@ -1,8 +1,8 @@
 """Rules that compare parts of a resource: names that must differ, and names that must exist.
 
 Each rule says the same twice, in CEL for the API server and in Python for everyone else. The
-sentences are the same; Python's paths lead to the culprit, the API server's to the list that it
-stands in (an expression that names it would cost more than the API server allows).
+sentences are the same; Python's paths lead to the culprit, which it names, the API server's to the
+list that it stands in (an expression that names it would cost more than the API server allows).
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_operator.api.base import Problem, Rule, rule
+from hybrid_operator.api.nearest import none_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hybrid_operator.api.resource import HybridInferenceSpec
+    from hybrid_operator.api.routing import ApiTarget
 
 AUTO = "auto"
 """The alias that always exists."""
@@ -77,11 +79,12 @@ def _alias_is_model(spec: HybridInferenceSpec) -> Iterator[Problem]:
 
 
 def _alias_local(spec: HybridInferenceSpec) -> Iterator[Problem]:
-    known = {m.name for m in spec.models} | {lora.name for m in spec.models for lora in m.loras}
+    known = [m.name for m in spec.models] + [lora.name for m in spec.models for lora in m.loras]
     for index, alias in enumerate(spec.routing.aliases):
         for i, name in enumerate(alias.local):
             if name not in known:
-                yield Problem(f"routing.aliases[{index}].local[{i}]", _ALIAS_LOCAL)
+                message = _ALIAS_LOCAL + none_of(name, known)
+                yield Problem(f"routing.aliases[{index}].local[{i}]", message)
 
 
 def _alias_api(spec: HybridInferenceSpec) -> Iterator[Problem]:
@@ -92,13 +95,15 @@ def _alias_api(spec: HybridInferenceSpec) -> Iterator[Problem]:
     for index, alias in enumerate(spec.routing.aliases):
         for i, target in enumerate(alias.api):
             if (target.provider, target.model) not in known:
-                yield Problem(f"routing.aliases[{index}].api[{i}]", _ALIAS_API)
+                message = _ALIAS_API + _no_target(spec, target)
+                yield Problem(f"routing.aliases[{index}].api[{i}]", message)
 
 
 def _classifier_model(spec: HybridInferenceSpec) -> Iterator[Problem]:
     name = spec.routing.classifier.model
-    if name is not None and name not in {m.name for m in spec.models}:
-        yield Problem("routing.classifier.model", _CLASSIFIER_MODEL)
+    known = [m.name for m in spec.models]
+    if name is not None and name not in known:
+        yield Problem("routing.classifier.model", _CLASSIFIER_MODEL + none_of(name, known))
 
 
 def _judge(spec: HybridInferenceSpec) -> Iterator[Problem]:
@@ -108,7 +113,15 @@ def _judge(spec: HybridInferenceSpec) -> Iterator[Problem]:
         return
     known = {(p.name, m.name) for p in spec.providers for m in p.models}
     if (stated.judge.provider, stated.judge.model) not in known:
-        yield Problem("routing.comparison.judge", _JUDGE)
+        yield Problem("routing.comparison.judge", _JUDGE + _no_target(spec, stated.judge))
+
+
+def _no_target(spec: HybridInferenceSpec, target: ApiTarget) -> str:
+    """Return the end of a sentence about a provider's model that is not there."""
+    models = {p.name: [m.name for m in p.models] for p in spec.providers}
+    if target.provider not in models:
+        return none_of(target.provider, models)
+    return none_of(target.model, models[target.provider])
 
 
 def _is_local(name: str) -> str:

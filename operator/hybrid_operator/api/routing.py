@@ -1,5 +1,6 @@
 """`spec.routing` and `spec.budgets[]`: who answers which prompt, and for how much."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, field
@@ -14,12 +15,15 @@ from hybrid_operator.api.base import (
     Fraction,
     ModelName,
     ObjectName,
+    Problem,
     Rule,
     Shape,
     Spec,
     rule,
 )
 from hybrid_operator.api.datapolicy import DataPolicy
+from hybrid_operator.api.nearest import none_of
+from hybrid_router.table import INTENTS
 
 TIME_ZONE = Shape(
     "UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+",
@@ -98,10 +102,19 @@ class Alias(Spec, frozen=True, kw_only=True):
     """API models, best first."""
 
 
+def _unknown_intent(intent: "Intent") -> Iterator[Problem]:
+    if intent.name not in INTENTS:
+        yield Problem("name", _INTENT_NAMES + none_of(intent.name, INTENTS))
+
+
+_INTENT_NAMES = f"name must be an intent that the classifier knows: {', '.join(INTENTS)}"
+
+
 class Intent(Spec, frozen=True, kw_only=True):
     """A kind of task with its own rule."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(f"self.name in {list(INTENTS)}", _INTENT_NAMES, _unknown_intent, ".name"),
         rule(
             "has(self.prefer) || has(self.threshold) || has(self.models)",
             "needs prefer, threshold or models",
@@ -110,7 +123,9 @@ class Intent(Spec, frozen=True, kw_only=True):
     )
 
     name: DNSLabel
-    """Intent, such as text-to-sql, json-extraction or creative-writing."""
+    """Intent that the classifier knows: text-to-sql, json-extraction, intent-routing,
+    code-writing, debugging, maths, reasoning, summarising, translation, creative-writing,
+    factual-question, chat, or unknown, where none is likely enough."""
     prefer: Literal["local", "api"] | None = None
     """Side that is asked first, whatever the confidence."""
     threshold: Fraction | None = None
@@ -131,6 +146,19 @@ class HeaderMatch(Spec, frozen=True, kw_only=True):
 
 class Match(Spec, frozen=True, kw_only=True):
     """What a request must look like; everything stated must hold."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        rule(
+            "!has(self.minPromptTokens) || !has(self.maxPromptTokens)"
+            " || self.minPromptTokens <= self.maxPromptTokens",
+            "minPromptTokens must not be above maxPromptTokens",
+            lambda m: (
+                m.min_prompt_tokens is None
+                or m.max_prompt_tokens is None
+                or m.min_prompt_tokens <= m.max_prompt_tokens
+            ),
+        ),
+    )
 
     aliases: Annotated[list[ModelName], Meta(max_length=16, extra_json_schema=SET)] = []
     """Names that clients ask for; one of them."""

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 @click.option("--task", help="Rank models by it: sql, json, intent or debugging.")
 @output_option
 def models(output: str, task: str | None) -> None:
-    """List the models that `models[].name` or `catalog` knows by name.
+    """List the models that the catalogue knows by name.
+
+    In a resource a name without dots may be the model's own, `name: llama-3-8b`. One with dots goes
+    into `catalog`, for the model's own is a DNS label: `name: llama-3-3-70b, catalog:
+    llama-3.3-70b`.
 
     A catalogue name brings the Hugging Face repository and the model's shape. Any other model
     works with `source` stated; `hinf inspect` reads its config.json.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_operator.api.base import Problem
-from hybrid_operator.core import comparison
+from hybrid_operator.core import comparison, unmatched
 from hybrid_operator.core.engine import adapters
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def not_acted_on(spec: HybridInferenceSpec) -> list[Problem]:
     return [
         *comparison.problems(spec),
         *_budgets(spec),
+        *unmatched.problems(spec),
         *(p.below(f"spec.models[{i}]") for i, each in enumerate(spec.models) for p in _model(each)),
     ]
 

@@ -42,7 +42,14 @@ from hybrid_router.table.document import (
     encode,
     json_schema,
 )
-from hybrid_router.table.policy import Classifier, Comparison, IntentPolicy, Policy, RoutingRule
+from hybrid_router.table.policy import (
+    INTENTS,
+    Classifier,
+    Comparison,
+    IntentPolicy,
+    Policy,
+    RoutingRule,
+)
 from hybrid_router.table.values import RateLimits, SecretRef, TableError
 
 __all__ = [
@@ -50,6 +57,7 @@ __all__ = [
     "BUILT_IN",
     "EVERY",
     "GROUPS",
+    "INTENTS",
     "MAX_CALIBRATION_BYTES",
     "TYPES",
     "UNSCANNED",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -10,6 +10,13 @@ from hybrid_router.table.backends import Target
 from hybrid_router.table.calibration import Calibration
 from hybrid_router.table.data import DataPolicy
 from hybrid_router.table.values import Name, Part, Seconds
+
+INTENTS: Final = (
+    "text-to-sql", "json-extraction", "intent-routing", "code-writing", "debugging", "maths",
+    "reasoning", "summarising", "translation", "creative-writing", "factual-question", "chat",
+    "unknown",
+)  # fmt: skip
+"""What classifiers call prompts; the last one where no other is likely enough."""
 
 
 class Classifier(Part, frozen=True):

@@ -89,12 +89,13 @@ _ALIAS = _object(
     api=_lists(st.fixed_dictionaries({"provider": st.just("openai"), "model": _OTHER})),
 )
 _CLASS = _mostly("email", "secret", "phone", bad=("credit-card", "e mail"))
+_INTENT = _mostly("chat", "text-to-sql", "unknown", bad=("sql", "a"))
 _ROUTING = _object(
     {},
     classifier=_object({}, type=st.sampled_from(["slm", "embedded"]), timeout=_DURATION),
     threshold=_SHARE,
     aliases=_lists(_ALIAS),
-    intents=_lists(_object({"name": _NAME, "prefer": st.just("local")}, threshold=_SHARE)),
+    intents=_lists(_object({"name": _INTENT, "prefer": st.just("local")}, threshold=_SHARE)),
     dataPolicy=_object({}, keepLocal=_lists(_CLASS), redact=_lists(_CLASS), refuse=_lists(_CLASS)),
 )
 _BUDGET = st.fixed_dictionaries(

@@ -73,3 +73,26 @@ def test_a_share_of_nothing_is_refused_however_it_is_written(share: str):
     said = _said(models=[_model("a", scaling={"targetUtilization": share})])
 
     assert said == ["spec.models[0].scaling: targetUtilization must be above 0"]
+
+
+def test_a_stored_intent_that_no_classifier_names_is_read_and_named():
+    said = _said(models=[_model("a")], routing={"intents": [{"name": "sql", "prefer": "local"}]})
+
+    assert len(said) == 1
+    assert said[0].startswith("spec.routing.intents[0].name: name must be an intent that")
+    assert said[0].endswith("; 'sql' is none; did you mean text-to-sql?")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        pytest.param("creditcard", "; did you mean payment-card?", id="a part of the name"),
+        pytest.param("emial", "; did you mean email?", id="a slip"),
+        pytest.param("nosuch", "'nosuch' is none", id="nothing like it"),
+    ],
+)
+def test_a_class_of_data_that_nothing_finds_is_quoted(written: str, told: str):
+    [said] = _said(models=[_model("a")], routing={"dataPolicy": {"redact": ["email", written]}})
+
+    assert said.startswith("spec.routing.dataPolicy.redact[1]: redact must name built-in classes")
+    assert said.endswith(told)

@@ -42,6 +42,23 @@ CASES = [
         ["spec.routing.comparison"],
         id="nor one that costs nobody knows what",
     ),
+    pytest.param(
+        MINIMAL + "routing: {intents: [{name: chat, models: [llama-3-8b, gpt-4o]}], "
+        "rules: [{name: own, match: {aliases: [auto, openai/gpt-4o]}, models: [llama-3-8b]}]}",
+        [],
+        id="names that are there",
+    ),
+    pytest.param(
+        MINIMAL + "routing: {intents: [{name: chat, models: [llama-3-8b, nope]}], "
+        "rules: [{name: own, match: {aliases: [nope], keys: [gold]}, models: [nope]}]}",
+        [
+            "spec.routing.intents[0].models[1]",
+            "spec.routing.rules[0].match.aliases[0]",
+            "spec.routing.rules[0].match.keys",
+            "spec.routing.rules[0].models[0]",
+        ],
+        id="names that nothing has",
+    ),
     pytest.param(MINIMAL + "routing: {prefixAffinity: true}", [], id="but not prefix affinity"),
     pytest.param(
         MINIMAL + 'budgets: [{name: all, period: day, limitUSD: "1"}]',
@@ -101,6 +118,14 @@ def message(text: str) -> str:
 def test_the_condition_says_what_happens_instead():
     assert message(model("cache: {nodePath: /data}")) == (
         "spec.models[0].cache.nodePath: host paths are not mounted yet; the pod's own disk is used"
+    )
+
+
+def test_a_name_that_no_model_has_is_quoted_with_what_becomes_of_requests():
+    text = MINIMAL + "routing: {rules: [{name: own, models: [llama-3-8]}]}"
+    assert message(text) == (
+        "spec.routing.rules[0].models[0]: 'llama-3-8' is no model of the resource; what the rule "
+        "matches is refused; did you mean llama-3-8b?"
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybrid_router import table
 from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.classify.model import INTENTS, UNKNOWN, Model
 from hybrid_router.classify.parameters import FILE, shipped
@@ -175,3 +176,7 @@ def test_a_model_file_of_other_features_is_refused() -> None:
 def test_the_shipped_model_is_small() -> None:
     data = resources.files("hybrid_router.classify").joinpath("data", FILE).read_bytes()
     assert len(data) < 1024 * 1024
+
+
+def test_the_intents_of_the_model_are_those_that_a_resource_can_name():
+    assert (*INTENTS, UNKNOWN) == table.INTENTS
