@@ -33,6 +33,17 @@ OPEN: Final = "/open"
 """Ends the name of a scaling for questions without options to choose from."""
 LIKELY: Final = 0.3
 """Probability from which an intent counts."""
+FITTED: Final = frozenset(("maths", "reasoning", "factual-question"))
+"""Intents whose scaling is fitted to labels: to exam questions, with options to choose from."""
+CHAT: Final = "chat"
+EVIDENCE: Final = 4.0
+"""Log-odds from which a turn's words ask for a task, whatever else they ask for."""
+EVIDENCE_BESIDE_CHAT: Final = 2.5
+"""Likewise beside a greeting, which asks for nothing. About 1 % of an intent's own phrases
+(`training.examples`) lose a threshold of 0.85 by either; of
+the reviewed prompts, three easy ones would from 3.5 on."""
+_AKIN: Final = ("text-to-sql", "code-writing")
+"""An intent, and one that its words speak for and that is no other task: SQL is code."""
 OWN_WEIGHT: Final = 5
 CONTEXT_WEIGHT: Final = 3
 """What the words of a turn count, against those of the system prompt or of the turn before."""
@@ -77,6 +88,8 @@ class Model:
         scaled = [round(bias * _SCALE) + _HALF for bias in parameters.bias]
         self._bias = sum(bias << (words.LANE * lane) for lane, bias in enumerate(scaled))
         self._lanes = struct.Struct(f"<{len(scaled)}I")
+        self._enough = round(EVIDENCE * _SCALE) + _HALF
+        self._beside_chat = round(EVIDENCE_BESIDE_CHAT * _SCALE) + _HALF
         self._lexicon = words.Lexicon(parameters.words)
         self.curve = parameters.curve
         self.scales = dict(parameters.scales)
@@ -102,7 +115,7 @@ class Model:
         system: int = 0,
         before: Reading | None = None,
     ) -> Judgement:
-        """Judge a turn.
+        """Judge a turn. One that asks for several tasks is as hard as the hardest of them.
 
         Args:
             turn: the last user turn.
@@ -113,18 +126,40 @@ class Model:
         if before is not None:
             votes += CONTEXT_WEIGHT * before.votes
             score = min(score, before.score)
-        intent = self._intent(votes)
-        scale = self.scales[intent]
-        if not turn.options:
-            scale = self.scales.get(intent + OPEN, scale)
-        z = scale.slope * score + scale.offset - turn.demands
-        return Judgement(intent, score, sigmoid(z))
+        own = OWN_WEIGHT * turn.votes
+        said = self._totals(own)
+        intent = self._intent(said if votes == own else self._totals(votes))
+        z = self._log_odds(intent, score, options=turn.options)
+        if not turn.options or intent not in FITTED:
+            for other in self._asked(said, intent):  # the name stays: it is the likeliest
+                z = min(z, self._log_odds(other, score, options=turn.options))
+        return Judgement(intent, score, sigmoid(z - turn.demands))
 
-    def _intent(self, votes: int) -> str:
-        """Return the likeliest intent, or `unknown`."""
+    def _log_odds(self, intent: str, score: float, *, options: bool) -> float:
+        """Return the calibrated log-odds of a score, were it of an intent."""
+        scale = self.scales[intent]
+        if not options:
+            scale = self.scales.get(intent + OPEN, scale)
+        return scale.slope * score + scale.offset
+
+    def _totals(self, votes: int) -> tuple[int, ...]:
+        """Return what votes say for each intent, in their order; shifted by half a lane."""
         total: tuple[int, ...] = self._lanes.unpack(
             (votes + self._bias).to_bytes(self._lanes.size, "little")
         )
+        return total
+
+    def _asked(self, total: tuple[int, ...], intent: str) -> list[str]:
+        """Return the tasks that a turn's own words ask for, beside the one that it is taken for.
+
+        Votes are sums: words for an easy task outvote the others, and hardly take from them.
+        """
+        least = self._beside_chat if intent == CHAT else self._enough
+        asked = [INTENTS[lane] for lane, vote in enumerate(total) if vote >= least]
+        return [other for other in asked if (intent, other) != _AKIN]
+
+    def _intent(self, total: tuple[int, ...]) -> str:
+        """Return the likeliest intent, or `unknown`."""
         best: int = max(total)
         others = 0.0
         for vote in total:
@@ -159,7 +194,8 @@ _DEMANDING: Final = frozenset([*_UNITS, *map(words.key, _EXACTING.split())])
 def demands(said: words.Said) -> float:
     """Return the log-odds that explicit demands take off: a long answer, exacting work.
 
-    Nothing in a prompt adds log-odds here, so a prompt cannot talk itself easy.
+    Nothing in a prompt adds log-odds here. That it seems of an easier intent does not help where
+    its words ask for a harder one, too (`Model.judge`).
     """
     cost, exacting = 0.0, 0
     for key in _DEMANDING.intersection(said.keys):
