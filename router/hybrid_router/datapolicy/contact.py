@@ -37,12 +37,21 @@ _FILES = frozenset(
 )  # fmt: skip
 """Endings of file names such as `logo@2x.png`; none of them is a top-level domain but zip."""
 
-_LOCAL = (
-    rb"(?:[A-Za-z0-9_]|[\xc3-\xc5][\x80-\xbf])(?:[A-Za-z0-9._%+'\-]|[\xc3-\xc5][\x80-\xbf]){0,63}"
+# Letters beyond ASCII: Latin ones, and those of other scripts (no punctuation, no signs).
+_ACCENTED = rb"[\xc3-\xca][\x80-\xbf]|\xe1[\xb8-\xbb][\x80-\xbf]"
+_OTHER = (
+    rb"(?:[\xce-\xdf][\x80-\xbf]|[\xe0\xe4-\xed][\x80-\xbf]{2}|\xe3[\x81-\xbf][\x80-\xbf]"
+    rb"|\xe1[\x80-\xb7\xbc-\xbf][\x80-\xbf])"
 )
+_LOCAL = (
+    rb"(?:(?:[A-Za-z0-9_]|" + _ACCENTED + rb")(?:[A-Za-z0-9._%+'\-]|" + _ACCENTED + rb"){0,63})"
+)
+_LOCAL_ELSEWHERE = _OTHER + rb"{1,20}(?:[._\-]" + _OTHER + rb"{1,20}){0,3}"
+"""Without Latin letters: other ones beside them are words before an address, or look-alikes."""
+_LETTER = rb"(?:[A-Za-z0-9]|" + _ACCENTED + b"|" + _OTHER + b")"
 _DOMAIN = (
-    rb"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}"
-    rb"(?:xn--[A-Za-z0-9\-]{2,40}|[A-Za-z]{2,24})"
+    rb"(?:" + _LETTER + rb"(?:(?:" + _LETTER + rb"|-){0,61}" + _LETTER + rb")?\.){1,8}"
+    rb"(?:xn--[A-Za-z0-9\-]{2,40}|[A-Za-z]{2,24}|" + _OTHER + rb"{2,16})"
 )
 
 
@@ -287,14 +296,16 @@ DETECTORS: tuple[Detector, ...] = (
     Detector(
         "email",
         re.compile(
-            rb"(?:(?<![0-9A-Za-z._%+'\-\\])|(?<=\\[nrt])|(?<=\\))"
+            rb"(?:(?:(?<![0-9A-Za-z._%+'\-\\])|(?<=\\[nrt])|(?<=\\))"
             + _LOCAL
-            + rb"@"
+            + rb"|"
+            + _LOCAL_ELSEWHERE
+            + rb")@"
             + _DOMAIN
             + rb"(?![A-Za-z0-9])"
         ),
         _email,
-        words=(rb"[A-Za-z0-9_%+'\-\x80-\xff]@[A-Za-z0-9]",),
+        words=(rb"[A-Za-z0-9_%+'\-\x80-\xff]@[A-Za-z0-9\x80-\xff]",),
         back=66,
         ahead=120,
     ),

@@ -1,4 +1,4 @@
-"""Detectors of national ids, payment cards and bank accounts."""
+"""Detectors of national ids."""
 
 from __future__ import annotations
 
@@ -32,16 +32,6 @@ def _bare_or_grouped(
         return bare if len(digits) == len(text) else grouped
 
     return judge
-
-
-def _card(text: str, buffer: bytes, start: int, end: int) -> Strength:
-    good = checks.payment_card(compact(text)) and not glued(buffer, start, end)
-    return Strength.STRONG if good else Strength.NONE
-
-
-def _iban(text: str, buffer: bytes, start: int, end: int) -> Strength:
-    good = checks.iban(compact(text).upper()) and not glued(buffer, start, end)
-    return Strength.STRONG if good else Strength.NONE
 
 
 def _nino(text: str, _buffer: bytes, _start: int, _end: int) -> Strength:
@@ -85,44 +75,6 @@ SPACED_FIVE = tuple(
 """An area code, and five digits or more behind it."""
 
 DETECTORS: tuple[Detector, ...] = (
-    Detector(
-        "payment-card",
-        form(
-            rb"[2-6]\d{12,18}"
-            rb"|[2-6]\d{3}([ \-.])\d{4}\1\d{4}\1(?:\d{4}\1\d{3}|\d{4}|\d{1,3}|\d{5,7})"
-            rb"|3[0-9]\d{2}([ \-.])\d{6}\2\d{4,5}"
-        ),
-        _card,
-        shapes=(
-            THIRTEEN_UP,
-            rb"0000 0000 0000 0",
-            rb"0000-0000-0000-0",
-            rb"0000\.0000\.0000\.0",
-            rb"0000 000000 0000",
-            rb"0000-000000-0000",
-            rb"0000\.000000\.0000",
-        ),
-        back=26,
-        ahead=10,
-    ),
-    Detector(
-        "iban",
-        form(
-            b"|".join(
-                b"%s\\d\\d(?:[ -]?[A-Z0-9]){%d}" % (country.encode(), length - 4)
-                for country, length in checks.IBAN_LENGTHS.items()
-            ),
-            ignore_case=True,
-        ),
-        _iban,
-        shapes=tuple(
-            LEFT + b"AA00" + sep + group
-            for sep in (b"", b" ", b"-")
-            for group in (b"0000", b"AAAA", b"A000", b"000A", b"AA00", b"A00A")
-        ),
-        back=10,
-        ahead=36,
-    ),
     Detector(
         "us-ssn",
         form(rb"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}|\d{3}\.\d{2}\.\d{4}|\d{9}"),

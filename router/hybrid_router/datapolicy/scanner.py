@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hybrid_router.datapolicy import contact, credentials, identity, labels, views
+from hybrid_router.datapolicy import contact, credentials, identity, labels, payment, views
 from hybrid_router.datapolicy.automaton import Automaton
 from hybrid_router.datapolicy.detector import LEFT, Detector, Strength, shape
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hybrid_router.datapolicy.custom import Custom
 
 BUILT_IN: Final[tuple[Detector, ...]] = (
+    *payment.DETECTORS,
     *identity.DETECTORS,
     *contact.DETECTORS,
     *credentials.DETECTORS,
@@ -133,7 +134,7 @@ class Forms:
                 if match.start() > end:
                     break  # it has a trigger of its own, and the window may cut it short
                 start, stop = match.span("v" if "v" in detector.form.groupindex else 0)
-                reached = match.end()
+                reached = max(match.end(), match.start() + 1)
                 text = buffer[start:stop].decode(errors="replace")
                 strength = detector.judge(text, buffer, start, stop)
                 if strength is Strength.NONE:
@@ -281,7 +282,7 @@ class Scanner:
         """
         buffer = f"\n{text}\n".encode(errors="replace")
         spans = [
-            Span(span.type, span.start - 1, span.end - 1)
+            Span(span.type, span.start - 1, min(span.end - 1, len(text)))
             for span in _in_characters(self._forms.find(buffer), buffer)
         ]
         if self._custom is not None:

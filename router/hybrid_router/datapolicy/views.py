@@ -43,7 +43,7 @@ FOLDS = (
     rb"\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xe0\xa5[\xa6-\xaf]|\xe0\xa7[\xa6-\xaf]|\xe0\xb9[\x90-\x99]",
     rb"\xf0\x9d[\x90-\x9f]|\xe2\x91[\xa0-\xa8]|\xe2\x82[\x80-\x89]|\xe2\x81[\xb0-\xb9]|\xf0\x9f\x84[\x80-\x8a]",
     rb"[0-9A-Za-z@]" + _LOOKALIKE + rb"|" + _LOOKALIKE + rb"[0-9A-Za-z@]",
-    rb"[0-9)]" + _SEPARATOR + rb"[0-9(]",
+    rb"[0-9)] ?" + _SEPARATOR + rb"{1,4} ?[0-9(]",
     rb"[0-9]\xcc[\x80-\xbf]",
 )
 """Where one of them ends, characters are folded nearby."""
@@ -89,8 +89,8 @@ class View:
     ends: list[int]
 
     def source(self, start: int, end: int) -> tuple[int, int]:
-        """Return where the characters from `start` to `end` come from."""
-        return self.starts[start], self.ends[end - 1]
+        """Return where the characters from `start` to `end`, or the text's end, come from."""
+        return self.starts[start], self.ends[min(end, len(self.ends)) - 1]
 
 
 def read(text: str) -> View:

@@ -6,7 +6,14 @@ import string
 import uuid
 from typing import TYPE_CHECKING
 
-from tests.support.personal_data.values import card_digits, digits, grouped_card, iban_text, token
+from tests.support.personal_data.values import (
+    card_digits,
+    digits,
+    grouped_card,
+    grouped_iban,
+    iban_text,
+    token,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +63,36 @@ def bad_card(r: Random) -> str:
 
 def bad_iban(r: Random) -> str:
     text = iban_text(r)
-    return f"{text[:2]}{(int(text[2:4]) + r.randint(1, 90)) % 97:02d}{text[4:]}"
+    return grouped_iban(r, f"{text[:2]}{(int(text[2:4]) + r.randint(1, 90)) % 97:02d}{text[4:]}")
+
+
+def columns(r: Random) -> str:
+    """Return a table of four-digit numbers, such as orders, quantities or amounts."""
+    width = r.choice((4, 5, 6, 8))
+    joint = r.choice((" | ", "\t", "  ", " "))
+    rows = [[str(r.randint(1000, 9999)) for _ in range(width)] for _ in range(r.randint(2, 5))]
+    lines = [f"| {joint.join(row)} |" if "|" in joint else joint.join(row) for row in rows]
+    return "\n".join(lines)
+
+
+def series(r: Random) -> str:
+    """Return years, amounts of a list, or four-digit numbers one per line."""
+    first = r.randint(1960, 2016)
+    amounts = [str(r.randint(10, 99) * 100) for _ in range(r.randint(4, 9))]
+    return r.choice((
+        lambda: " ".join(str(first + i) for i in range(8)), lambda: "-".join(str(first + 10 * i) for i in range(4)),
+        lambda: ", ".join(amounts), lambda: " + ".join(amounts), lambda: "\n".join(amounts),
+        lambda: "\n".join(str(r.randint(1000, 9999)) for _ in range(8)),
+        lambda: "/".join((str(first), f"{r.randint(1, 12):02d}", f"{r.randint(1, 28):02d}")),
+    ))()  # fmt: skip
+
+
+def in_name(r: Random) -> str:
+    """Return a number in groups that is a part of a name: a licence key, a file."""
+    fours = "-".join(str(r.randint(1000, 9999)) for _ in range(4))
+    return r.choice((f"{token(r, 4, string.ascii_uppercase)}-{fours}", f"{fours}-{token(r, 4, string.ascii_uppercase)}",
+                     f"IMG_{r.randint(2015, 2026)}{digits(r, 4)}_{digits(r, 6)}",
+                     f"v{r.randint(1, 9)}.{digits(r, 4)}.{digits(r, 4)}.{digits(r, 4)}"))  # fmt: skip
 
 
 NEGATIVES: dict[str, Callable[[Random], str]] = {
@@ -68,6 +104,9 @@ NEGATIVES: dict[str, Callable[[Random], str]] = {
     "isbn": isbn,
     "bad-card": bad_card,
     "bad-iban": bad_iban,
+    "columns": columns,
+    "series": series,
+    "in-name": in_name,
     "mac": lambda r: ":".join(token(r, 2, HEX) for _ in range(6)),
     "amount": lambda r: f"{r.randint(1, 99)}.{digits(r, 3)}.{digits(r, 3)},{digits(r, 2)}",
 }

@@ -122,6 +122,9 @@ LOGS = (
     "level=info ts={!timestamp} msg=upgraded version={!version} commit={!hash} pid=48211",
     "{!timestamp} INFO deploy image=registry.example.com/app:{!version}@sha256:{!hash} trace={!uuid}",
     "{!timestamp} INFO net mac={!mac} order_id={!order} isbn={!isbn}",
+    "{!timestamp} INFO report\n{!columns}\nend of report {!uuid}",
+    "{!timestamp} INFO totals {!series}\nkey={!in-name}",
+    "{!timestamp} WARN [payments] card {payment-card}/12/27 declined, payout to {iban}/BIC refused",
 )
 CODE = (
     'client = OpenAI(api_key="{openai-key}")  # since {!version}',
@@ -162,6 +165,8 @@ CONFIG = (
     "[aws]\naccess_key_id = {aws-access-key}\nregion = eu-central-1\nserial = {!order}\n",
     "tls.key: |\n{private-key}\nupdated: {!timestamp}\n",
     "slack_bot_token: {slack-token}\ninvoice_prefix: {!order}\n",
+    "# figures of the year\n{!columns}\n\nlicence: {!in-name}\n",
+    "bins: {!series}\n\ntest_account: {!bad-iban}\ntest_card: {!bad-card}\n",
 )
 FIELDS: dict[str, dict[str, str]] = {
     "en": {"email": "E-mail", "phone": "Phone", "payment-card": "Card number", "iban": "IBAN", "us-ssn": "SSN", "uk-nino": "NI number", "!order": "Order no."},

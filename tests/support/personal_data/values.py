@@ -45,8 +45,11 @@ LAST = [
     "rossi",
     "smith",
 ]
-DOMAINS = ("example.com", "mail.example.org", "acme-corp.de", "uni-koeln.de", "empresa.com.br",
+DOMAINS = ("example.com", "bücher.example", "müller-söhne.de", "mail.example.org", "acme-corp.de", "uni-koeln.de", "empresa.com.br",
            "firma.pl", "cty.com.vn", "societe.fr", "ditta.it", "bedrijf.nl", "corp.co.uk", "kaisha.co.jp")  # fmt: skip
+ELSEWHERE = ("用户@例子.公司", "иван.петров@почта.рф", "jürgen@größe.example", "kim@tênmiền.vn",
+             "minh@例え.jp", "νίκος@παράδειγμα.ελ")  # fmt: skip
+"""Addresses with letters beyond ASCII on either side (RFC 6531, RFC 5890)."""
 
 
 def digits(r: Random, count: int) -> str:
@@ -58,6 +61,8 @@ def token(r: Random, count: int, alphabet: str = ALNUM) -> str:
 
 
 def email(r: Random) -> str:
+    if r.random() < 0.06:
+        return r.choice(ELSEWHERE)
     first, last = r.choice(FIRST), r.choice(LAST)
     local = r.choice((f"{first}.{last}", f"{first}{r.randint(1, 99)}", f"{first[0]}{last}",
                       f"{first}+{last}", f"{last}_{first}", f"{first}-{last}", first.title()))  # fmt: skip
@@ -79,14 +84,32 @@ def card_digits(r: Random) -> str:
     return body + _luhn_digit(body)
 
 
+WRAPS = ("\n", "\n  ", "\r\n", " \n")
+"""Ends of lines, as in mail and in text copied from a document."""
+
+
+def in_groups(r: Random, parts: list[str]) -> str:
+    """Join the groups of a number: mostly by nothing, a space or a dash, else in one of many ways."""
+    way = r.choice(
+        ("plain",) * 6 + ("wrapped", "wide", "tabs", "markup", "underscore", "cells", "nbsp")
+    )
+    if way == "wrapped":
+        at = r.randint(1, len(parts) - 1)
+        return " ".join(parts[:at]) + r.choice(WRAPS) + " ".join(parts[at:])
+    if way == "markup":
+        at, mark = r.randrange(len(parts) - 1), r.choice(("**", "*", "`"))
+        return " ".join([*parts[:at], f"{mark}{parts[at]}{mark}", *parts[at + 1 :]]).lstrip("*`")
+    joints = {"wide": "  ", "tabs": "\t", "underscore": "_", "cells": " | ", "nbsp": "\u00a0"}
+    return joints.get(way, r.choice(("", " ", " ", "-"))).join(parts)
+
+
 def grouped_card(r: Random, number: str) -> str:
-    sep = r.choice(("", " ", " ", "-"))
     sizes = {15: (4, 6, 5), 14: (4, 6, 4)}.get(len(number), (4, 4, 4, 4))
     parts, at = [], 0
     for size in sizes:
         parts.append(number[at : at + size])
         at += size
-    return sep.join(parts)
+    return in_groups(r, parts)
 
 
 def payment_card(r: Random) -> str:
@@ -106,11 +129,14 @@ def iban_text(r: Random) -> str:
     return f"{country}{98 - number % 97:02d}{bban}"
 
 
+def grouped_iban(r: Random, text: str) -> str:
+    if r.random() < 0.4:
+        return text
+    return in_groups(r, [text[i : i + 4] for i in range(0, len(text), 4)])
+
+
 def iban(r: Random) -> str:
-    text = iban_text(r)
-    if r.random() < 0.5:
-        return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
-    return text
+    return grouped_iban(r, iban_text(r))
 
 
 def us_ssn(r: Random) -> str:

@@ -1,5 +1,7 @@
 """What is found, and what only looks like it."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from hybrid_router.datapolicy.views import FOLDS
 from hybrid_router.table import TYPES
 from tests.support.personal_data.score import score
 from tests.support.personal_data.texts import HELD_OUT, SEEN, labelled
-from tests.support.personal_data.values import CHECKED
+from tests.support.personal_data.values import CHECKED, SECRETS
 
 SCANNER = Scanner(TYPES)
 FOLDING = Automaton([(each, False) for each in FOLDS])
@@ -22,6 +24,11 @@ FOUND = [
     ("email", r"mail john\u0040example.com now"),
     ("email", "john [at] example [dot] com"),
     ("email", "メールはkim@cty.com.vnです"),
+    ("email", "joe@bücher.de"),
+    ("email", "Schreib an jürgen.groß@müller-söhne.de!"),
+    ("email", "用户@例子.公司"),
+    ("email", "пишите: иван.петров@почта.рф"),
+    ("email", "liên hệ: kim@tênmiền.vn."),
     ("phone", "Ring me on 07700 900123 tomorrow"),
     ("phone", "Call 1-800-555-0199"),
     ("phone", "Phone: 5551234567"),
@@ -54,8 +61,37 @@ FOUND = [
     ("vn-cccd", "căn cước công dân 001 203 012 345"),
     ("payment-card", "card=6011111111111117;"),
     ("payment-card", "3782 822463 10005"),
+    ("payment-card", "4111 1111 1111\n1111"),
+    ("payment-card", "4111 1111 1111\r\n  1111"),
+    ("payment-card", "4111  1111  1111  1111"),
+    ("payment-card", "4111\t1111\t1111\t1111"),
+    ("payment-card", '{"note": "4111 1111\\n1111 1111"}'),
+    ("payment-card", "4111111111111111/12/27"),
+    ("payment-card", "4111 1111 1111 1111/12/27"),
+    ("payment-card", "4111 1111 1111 1111 123"),
+    ("payment-card", "4111 1111 1111 1111.Danke"),
+    ("payment-card", "Nr.4111111111111111"),
+    ("payment-card", "card_4111111111111111_old"),
+    ("payment-card", "2024 4111 1111 1111 1111"),
+    ("payment-card", "4111 1111 1111 1111 2027"),
+    ("payment-card", "4111_1111_1111_1111"),
+    ("payment-card", "4111/1111/1111/1111"),
+    ("payment-card", "card=4111+1111+1111+1111&cvc=737"),
+    ("payment-card", "4111 **1111** 1111 1111"),
+    ("payment-card", "`4111` `1111` `1111` `1111`"),
+    ("payment-card", "| 4111 | 1111 | 1111 | 1111 |"),
+    ("payment-card", "| card | 3782 | 822463 | 10005 |"),
+    ("payment-card", "4111\u00a0\u00a01111 \u00a01111\u00a01111"),
+    ("payment-card", "5000 0000 0000 0000 005"),
+    ("payment-card", "my card: 4111-1111 1111-1111"),
     ("iban", "gb29 nwbk 6016 1331 9268 19"),
     ("iban", "FR14 2004 1010 0505 0001 3M02 606"),
+    ("iban", "IBAN DE89 3704 0044 0532\n0130 00"),
+    ("iban", "DE89  3704\t0044  0532\t0130  00"),
+    ("iban", "DE89 3704 0044 0532 0130 00/COBADEFFXXX"),
+    ("iban", "DE89_3704_0044_0532_0130_00"),
+    ("iban", "| DE89 | 3704 | 0044 | 0532 | 0130 | 00 |"),
+    ("iban", "DE89 **3704** 0044 0532 0130 00"),
     ("ipv4", "from 8.8.8.8."),
     ("ipv6", "[::1]:80"),
     ("ipv6", "2001:db8::/32"),
@@ -86,6 +122,13 @@ NOTHING = [
     "Invoice no. 603-91-0720 is open",
     "SSN format is XXX-XX-XXXX; 000-12-3456 666-12-3456 900-12-3456",
     "1234567890123456 4111111111111112",
+    "| 4512 | 1200 | 3307 | 8810 |\n| 4513 | 1201 | 3308 | 8811 |",
+    "Revenue 2020 2021 2022 2023: 5100 5200 5300 5400",
+    "DE88 4111 1111 1111 1111 00",  # a card's digits, in a mistyped IBAN
+    "key ABCD-4111-1111-1111-1111",
+    "0.4111111111111111 and 1.4111111111111111",
+    "4111 1111\n\nApril 1111 1111",
+    "参见 @张三 和 user@例子",
     "password = getpass.getpass() ; pwd=${PWD} ; api_key=<your-key>",
     '"password": "********"',
     "max_tokens=4096, next token: 12345678, the token: abc",
@@ -125,6 +168,14 @@ def test_the_same_is_found_beside_other_scripts_and_far_behind_prose(type_, text
     before = "Żółw said that the order is on its way, and more of it. " * 40
     spans = SCANNER.scan(f"{before}\n\n{text}\n\n日本")
     assert [(span.type, span.start > len(before)) for span in spans] == [(type_, True)]
+
+
+@pytest.mark.parametrize("before", ["", "1\u00a02 ", "a\\u0040b "])
+def test_a_key_that_is_cut_off_ends_with_the_text(before):
+    whole = SECRETS["private-key"](Random(1))  # noqa: S311  nobody's key
+    text = before + whole[: len(whole) // 2]
+    spans = [(span.type, span.start, span.end) for span in SCANNER.scan(text)]
+    assert spans == [("private-key", len(before), len(text))]
 
 
 @given(st.text(st.characters(max_codepoint=127)))
