@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hybrid_operator.core import causes, contest, naming, supported, table
+from hybrid_operator.core import causes, contest, keyless, naming, supported, table
 from hybrid_operator.core.desired import IGNORE_FIT, UPDATE
 from hybrid_operator.core.placement import explain
 from hybrid_operator.core.view import Engine
@@ -174,6 +174,9 @@ def providers_reachable(accounts: Sequence[Account]) -> Condition:
     untried = [account.provider.name for account in accounts if not account.tried]
     if untried:
         message = f"not used yet: {', '.join(untried)}; they are known by what requests get"
+        keyless_ones = [a.provider.name for a in accounts if keyless.refuses(a.provider)]
+        if keyless_ones:
+            message += f"; without an apiKey, they will refuse them: {', '.join(keyless_ones)}"
         return Condition(name, "Unknown", "NotUsedYet", message)
     return Condition(name, "True", "Answering", "every provider answered when last used")
 

@@ -21,11 +21,14 @@ def warnings(spec: HybridInferenceSpec) -> list[Problem]:
             f"{{secretKeyRef: {{name: {provider.name}, key: api-key}}}} names a Secret's",
         )
         for index, provider in enumerate(spec.providers)
-        if provider.api_key is None and _wants_one(provider)
+        if refuses(provider)
     ]
 
 
-def _wants_one(provider: Provider) -> bool:
+def refuses(provider: Provider) -> bool:
+    """Whether it will refuse every request, because there is no key."""
+    if provider.api_key is not None:
+        return False
     kind = table.kind(provider)
     # Behind an address of one's own may be a proxy that adds the key.
     return kind == "azure-openai" or (kind in table.BASE_URLS and provider.base_url is None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hybrid_operator.core.keyless import warnings
-from tests.support.resources import spec
+from hybrid_operator.core.plan import plan
+from tests.support.resources import NOW, observed, spec
 
 KEY = "apiKey: {secretKeyRef: {name: k, key: api-key}}"
 
@@ -28,3 +29,13 @@ KEY = "apiKey: {secretKeyRef: {name: k, key: api-key}}"
 def test_a_provider_that_wants_a_key_and_has_none_is_named(provider, told):
     found = warnings(spec(f"providers: [{{{provider}, models: [{{name: m}}]}}]"))
     assert [each.path for each in found] == ["spec.providers[0].apiKey"] * told
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [pytest.param("", True, id="none"), pytest.param(f", {KEY}", False, id="one")]
+)
+def test_the_condition_tells_of_it_before_the_first_request_is_refused(key, told):
+    seen = observed(f"providers: [{{name: openai, models: [{{name: gpt-4o}}]{key}}}]")
+    conditions = {each["type"]: each for each in plan(seen, NOW).status["conditions"]}
+    said = conditions["ProvidersReachable"]["message"]
+    assert said.endswith("without an apiKey, they will refuse them: openai") == told
