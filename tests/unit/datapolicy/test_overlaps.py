@@ -8,7 +8,7 @@ from hybrid_router.datapolicy.scanner import Scanner, Span, _Candidate, _resolve
 
 def chosen(candidates):
     """Return what stays, as it is meant: the best first, each that is in nobody's way."""
-    taken = []
+    taken: list[_Candidate] = []
     for each in sorted(candidates, key=lambda c: (-c.rank, c.start - c.end, c.start)):
         if all(each.start >= t.end or t.start >= each.end for t in taken):
             taken.append(each)
