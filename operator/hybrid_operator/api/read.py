@@ -85,14 +85,14 @@ def parse(part: type[AnySpec], value: object, path: str, *, strict: bool) -> Any
 def read_file(text: str) -> list[tuple[dict[str, Any], HybridInferenceSpec]]:
     """Read every HybridInference in the text of a YAML or JSON file, with its metadata.
 
-    Objects of other kinds are passed over.
+    Objects of other kinds are passed over; lists of objects are taken apart.
 
     Raises:
         ReadError: The text is not YAML, holds no HybridInference, or one that the API server would
             refuse; every problem is named.
     """
     try:
-        found = documents(text)
+        found = [*_unwrapped(documents(text))]
     except yaml.YAMLError as error:
         raise ReadError([Problem("", _yaml_sentence(error))]) from None
     ours = [each for each in found if isinstance(each, dict) and each.get("kind") == KIND]
@@ -101,10 +101,25 @@ def read_file(text: str) -> list[tuple[dict[str, Any], HybridInferenceSpec]]:
         message = f"holds no {KIND}" + (f", but {', '.join(kinds)}" if kinds else "")
         raise ReadError([Problem("", message)])
     specs = [_Reading(each) for each in ours]
-    wrong = [problem for each in specs for problem in each.problems]
+    several = len(specs) > 1
+    wrong = [
+        Problem(f"{each.named(number)}: {problem.path}", problem.message) if several else problem
+        for number, each in enumerate(specs, start=1)
+        for problem in each.problems
+    ]
     if wrong:
         raise ReadError(wrong)
     return [(each.metadata, each.spec) for each in specs if each.spec is not None]
+
+
+def _unwrapped(found: Iterable[Any]) -> Iterator[Any]:
+    """Yield objects, those of a list (as `kubectl get -o yaml` prints them) one by one."""
+    for each in found:
+        items = each.get("items") if isinstance(each, dict) else None
+        if isinstance(items, list) and str(each.get("kind")).endswith("List"):
+            yield from _unwrapped(items)
+        else:
+            yield each
 
 
 class _Reading:
@@ -117,6 +132,11 @@ class _Reading:
         self.problems = [*_envelope(document, self.metadata)]
         if document.get("spec") is not None:
             self._read(document["spec"])
+
+    def named(self, number: int) -> str:
+        """Return what the document is, for people; `number` counts where it has no name."""
+        name = self.metadata.get("name")
+        return f"{KIND} {name}" if isinstance(name, str) else f"{KIND} number {number}"
 
     def _read(self, spec: object) -> None:
         try:

@@ -131,6 +131,31 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+class FileCommand(click.Command):
+    """A command that reads `-f FILE`, and says so to who leaves the `-f` out."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            file = next((each for each in given if each.endswith(_RESOURCES)), None)
+            if file is None or any(each.startswith(("-f", "--file")) for each in given):
+                raise
+            hint = f"a resource is read with -f: {ctx.command_path} -f {file}"
+            what = error.format_message().rstrip(".")
+            raise click.UsageError(f"{what}; {hint}", ctx) from None
+
+
+_RESOURCES = (".yaml", ".yml", ".json")
+
+
+def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--name NAME`."""
+    return click.option("--name", help="Which HybridInference, where FILE holds several.")(command)
+
+
 def file_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `-f FILE`."""
     return click.option(

@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from hybrid_operator.cli import costs, offline
-from hybrid_operator.cli.main import EXIT_NO, file_option, output_option
+from hybrid_operator.cli.main import EXIT_NO, FileCommand, file_option, output_option
 from hybrid_operator.cli.output import WIDTH, emit, table
 from hybrid_operator.core import keyless, supported
 from hybrid_operator.core.engine.arguments import arguments
@@ -25,23 +25,26 @@ if TYPE_CHECKING:
     from hybrid_operator.core.state import Object
 
 GIB = 2**30
-_WORDS: dict[object, str] = {True: "yes", False: "no", "borderline": "borderline"}
+_WORDS = {True: "yes", False: "no", "borderline": "borderline", "fewer": "fewer"}
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @file_option
 @click.option("--vllm", help="Release for models that state none; default: the operator's own.")
 @output_option
 def plan(path: str, vllm: str | None, output: str) -> None:
     """Show the engines that a resource becomes: fit, arguments, capacity and cost. No cluster.
 
-    Exit status 1: a model does not fit, or the operator would not act on the resource.
+    FITS is `fewer` where a model runs and holds fewer requests at once than it is to. Exit status
+    1: a model cannot run, or the operator would not act on the resource.
     """
-    defaults = _defaults(vllm)
-    documents = [_document(each, defaults) for each in offline.read(path)]
+    defaults, resources = _defaults(vllm), offline.read(path)
+    documents = [_document(each, defaults) for each in resources]
     form = documents[0] if len(documents) == 1 else documents
-    emit(form, output, "\n\n".join(_page(each) for each in documents))
-    if not all(_good(each) for each in documents):
+    good = all(_good(each) for each in documents)
+    parts = [_page(each) for each in documents]
+    emit(form, output, "\n\n".join(parts + [offline.next_step(path, resources)] * good).rstrip())
+    if not good:
         raise click.exceptions.Exit(EXIT_NO)
 
 
@@ -54,8 +57,7 @@ def _defaults(vllm: str | None) -> EngineDefaults:
 
 
 def _good(document: dict[str, Any]) -> bool:
-    fits = all(each["fits"] is not False for each in document["models"])
-    return fits and not document["problems"]
+    return all(each["starts"] for each in document["models"]) and not document["problems"]
 
 
 def _document(resource: offline.Resource, defaults: EngineDefaults) -> dict[str, Any]:
@@ -67,7 +69,8 @@ def _document(resource: offline.Resource, defaults: EngineDefaults) -> dict[str,
         and each["metadata"]["labels"]["app.kubernetes.io/component"] == "engine"
     }
     pairs = list(zip(resource.spec.models, desired.fits, strict=False))
-    fleet = costs.fleet(pairs)
+    fleet = costs.fleet(pair for pair in pairs if not pair[1].impossible)
+    refused = [fit.message for fit in desired.fits if fit.refusals]
     said = [*supported.not_acted_on(resource.spec), *keyless.warnings(resource.spec)]
     said += desired.notes
     said += [w.below(f"spec.models[{i}]") for i, each in enumerate(desired.fits)
@@ -79,7 +82,7 @@ def _document(resource: offline.Resource, defaults: EngineDefaults) -> dict[str,
             _model(model, fit, containers.get(model.name), defaults) for model, fit in pairs
         ],
         "cost": costs.document(fleet, resource.spec),
-        "problems": [_sentence(each) for each in desired.problems],
+        "problems": [*(_sentence(each) for each in desired.problems), *refused],
         "warnings": [_sentence(each) for each in said],
     }
 
@@ -90,7 +93,7 @@ def _model(
     argv = ["vllm", "serve", *arguments(intent(model, defaults)).argv]
     found: dict[str, Any] = {
         "name": model.name,
-        "fits": fit.verdict,
+        "fits": "fewer" if fit.verdict is False and not fit.impossible else fit.verdict,
         "reason": fit.message,
         "starts": not fit.impossible,
         "argv": argv,
@@ -149,9 +152,11 @@ def _page(document: dict[str, Any]) -> str:
         )
         parts.append(table(head, [_row(each) for each in document["models"]]))
         sleeps = any(each.get("replicas") == 0 for each in document["models"])
-        parts.append(textwrap.fill(costs.page(document["cost"], sleeps=sleeps), WIDTH))
+        if any(each["starts"] for each in document["models"]):
+            parts.append(textwrap.fill(costs.page(document["cost"], sleeps=sleeps), WIDTH))
     parts += [_command(each) for each in document["models"]]
-    reasons = [(each["reason"],) for each in document["models"] if each["reason"]]
+    told = [each["reason"] for each in document["models"] if each["reason"]]
+    reasons = [(each,) for each in told if each not in document["problems"]]
     if reasons:
         parts.append(table(("FIT",), reasons))
     parts += [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
 
 from hybrid_operator.cli import local, offline
-from hybrid_operator.cli.main import BadInputError, file_option
+from hybrid_operator.cli.main import BadInputError, FileCommand, file_option, name_option
 from hybrid_router.table import encode
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ hinf render table --local -f support.yaml > table.json
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=FileCommand, epilog=_EXAMPLES)
 @click.argument("what", type=click.Choice(["manifests", "table"]), default="manifests")
 @file_option
+@name_option
 @click.option(
     "--local",
     "here",
@@ -39,21 +41,29 @@ hinf render table --local -f support.yaml > table.json
     metavar="NAME=URL",
     help="With --local: where a model's engine is; http://127.0.0.1:8000/v1, 8001 ... if unsaid.",
 )
-def render(what: str, path: str, here: bool, engines: tuple[str, ...]) -> None:  # noqa: FBT001  click passes flags so
+def render(
+    what: str,
+    path: str,
+    name: str | None,
+    here: bool,  # noqa: FBT001  click passes flags so
+    engines: tuple[str, ...],
+) -> None:
     """Print what a resource becomes: its Kubernetes manifests, or its RouteTable."""
     if engines and not here:
         raise BadInputError("--engine is for --local: in a cluster, engines are found by Service")
     if here and what != "table":
         raise BadInputError("--local is for the table: hinf render table --local -f FILE")
-    for resource in offline.read(path):
-        if what == "table":
-            click.echo(encode(_local(resource, engines) if here else resource.table()).decode())
-            continue
-        desired = resource.desired()
-        if desired.problems:
-            raise BadInputError("; ".join(f"{p.path}: {p.message}" for p in desired.problems))
-        for child in desired.objects:
+    if what == "table":
+        resource = offline.one(path, name)
+        click.echo(encode(_local(resource, engines) if here else resource.table()).decode())
+        return
+    chosen = [offline.one(path, name)] if name is not None else offline.read(path)
+    for resource in chosen:
+        for child in resource.sound().desired().objects:
             click.echo(f"---\n{yaml.safe_dump(_manifest(child), sort_keys=False)}", nl=False)
+    step = offline.next_step(path, chosen)
+    if step and sys.stdout.isatty():
+        click.echo(f"\n{step}", err=True)
 
 
 def _local(resource: offline.Resource, engines: tuple[str, ...]) -> RouteTable:

@@ -11,7 +11,14 @@ import msgspec
 
 from hybrid_operator.cli import costs, offline, texts
 from hybrid_operator.cli.explaining import ANSWER_TOKENS, check_state, explain
-from hybrid_operator.cli.main import EXIT_NO, BadInputError, file_option, output_option
+from hybrid_operator.cli.main import (
+    EXIT_NO,
+    BadInputError,
+    FileCommand,
+    file_option,
+    name_option,
+    output_option,
+)
 from hybrid_operator.cli.output import emit, table
 from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.table import local_backend
@@ -36,9 +43,10 @@ _SURFACES: Mapping[str, Callable[[bytes], Call]] = {
 """What reads the body of a request, by the path that it is sent to."""
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("prompt", required=False)
 @file_option
+@name_option
 @click.option("--model", help="What the client would ask for; default: the request's, or auto.")
 @click.option("--key", help="Id of the client's key, for rules on keys.")
 @click.option("--header", "headers", multiple=True, help="NAME=VALUE, for rules on headers.")
@@ -59,7 +67,7 @@ def route(path: str, output: str, **given: Any) -> None:  # noqa: ANN401  click'
     a running model. The local cost is what the request takes of a busy GPU's hour; `hinf tco`
     counts idle hours, too. Exit status 1: it would be refused.
     """
-    resource = offline.read(path)[0]
+    resource = offline.one(path, given["name"])
     call = _call(given["prompt"], given["request"], given["surface"], given["model"])
     routes = resource.table()
     if given["state"] is not None:
@@ -72,8 +80,10 @@ def route(path: str, output: str, **given: Any) -> None:  # noqa: ANN401  click'
     if given["state"] is None:
         answer["score"] = None
     _price(answer, resource, call)
-    emit(answer, output, _page(answer))
-    if answer["decision"] == "refuse":
+    refused = answer["decision"] == "refuse"
+    step = "" if refused else offline.next_step(path, [resource])
+    emit(answer, output, f"{_page(answer)}\n\n{step}".rstrip())
+    if refused:
         raise click.exceptions.Exit(EXIT_NO)
 
 

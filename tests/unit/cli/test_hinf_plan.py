@@ -89,7 +89,7 @@ def test_a_model_that_may_sleep_is_priced_as_it_is_awake():
         pytest.param(FITS, 0, "yes", id="it fits"),
         pytest.param("name: phi-4, accelerator: {type: a10g}", 1, "FP8 weights", id="it does not"),
         pytest.param(
-            f"{FITS}, context: {{concurrency: 64}}", 1, "instead of 64", id="it holds too few"
+            f"{FITS}, context: {{concurrency: 64}}", 0, "instead of 64", id="it holds fewer"
         ),
         pytest.param(
             "name: mine, accelerator: {type: a10g}, source: {huggingFace: {repo: a/b}}",
@@ -136,3 +136,21 @@ def test_several_resources_are_a_list():
     both = f"{resource(FITS)}---\n{resource(FITS).replace('name: x', 'name: y')}"
     found = yaml.safe_load(hinf(both, "-o", "yaml").output)
     assert [each["name"] for each in found] == ["x", "y"]
+
+
+def test_a_model_that_holds_fewer_requests_starts_and_says_so():
+    text = resource(f"{FITS}, context: {{concurrency: 64}}")
+    (model,) = document(text)["models"]
+    assert (model["fits"], model["starts"]) == ("fewer", True)
+    assert "  fewer " in hinf(text).output
+
+
+def test_an_option_that_the_engine_has_not_is_a_problem_and_costs_nothing():
+    text = resource(f"{FITS}, engine: {{args: [--max-num-seq=4]}}")
+    result, found = hinf(text), document(text)
+    assert result.exit_code == 1
+    assert "PROBLEMS\nmodel llama-3-8b cannot run so: engine.args: vLLM" in result.output
+    assert result.output.count("cannot run so") == 1
+    assert "USD a month" not in result.output
+    assert found["cost"]["gpus"] == 0
+    assert "did you mean --max-num-seqs?" in " ".join(found["problems"])
