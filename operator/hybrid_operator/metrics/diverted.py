@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hybrid_operator.metrics.samples import lines, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REQUESTS = "hinf_router_diverted_requests_total"
 TOKENS = "hinf_router_diverted_tokens_total"
@@ -17,7 +20,9 @@ UNSERVED = "unserved"
 API = "api"
 """For all other reasons: a provider did."""
 
-_LINES = lines((REQUESTS, TOKENS, LOCAL_ONLY, WAITING))
+STARTED = "process_start_time_seconds"
+
+_LINES = lines((REQUESTS, TOKENS, LOCAL_ONLY, WAITING, STARTED))
 
 
 class Flow(NamedTuple):
@@ -43,16 +48,28 @@ class Past(NamedTuple):
 NOTHING = Past()
 
 
-def parse(text: str) -> dict[str, Past]:
-    """Return what a router's metrics say, by backend.
+class Reading(NamedTuple):
+    """What one router said."""
+
+    past: Mapping[str, Past]
+    """By backend; counters since its process started."""
+    started: float = 0.0
+    """When that was, in seconds since 1970; 0: it does not say."""
+
+
+def read(text: str) -> Reading:
+    """Return what a router's metrics say.
 
     Raises:
         ValueError: what is read is not Prometheus text, or counts nothing.
         KeyError: a label is missing.
     """
-    waiting: dict[str, float] = defaultdict(float)
+    started, waiting = 0.0, defaultdict[str, float](float)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for name, labels, value in samples(_LINES, text):
+        if name == STARTED:
+            started = value
+            continue
         if name == WAITING:
             waiting[labels["backend"]] += value
             continue
@@ -62,7 +79,7 @@ def parse(text: str) -> dict[str, Past]:
             into[0] += value
         else:
             into[1 if labels["kind"] == "prompt" else 2] += value
-    return {
+    past = {
         name: Past(
             Flow(*sums[name, API]),
             Flow(*sums[name, UNSERVED]),
@@ -71,6 +88,20 @@ def parse(text: str) -> dict[str, Past]:
         )
         for name in {*(backend for backend, _ in list(sums)), *list(waiting)}
     }
+    return Reading(past, started)
+
+
+def increase(before: Reading, after: Reading) -> Mapping[str, Past] | None:
+    """Return what was counted between; a process that has started again counts from 0.
+
+    None: a counter went back although the process did not start again.
+    """
+    told = before.started > 0 and after.started > 0
+    base = before.past if not told or before.started == after.started else {}
+    pairs = {name: (base.get(name, NOTHING), past) for name, past in after.past.items()}
+    if told and any(_back(old, new) for old, new in pairs.values()):
+        return None
+    return {name: grown(old, new) for name, (old, new) in pairs.items()}
 
 
 def grown(before: Past, after: Past) -> Past:
@@ -83,7 +114,16 @@ def grown(before: Past, after: Past) -> Past:
     )
 
 
+def _back(before: Past, after: Past) -> bool:
+    """Whether a counter did not go on."""
+    return any(new < old for old, new in zip(_counters(before), _counters(after), strict=True))
+
+
+def _counters(past: Past) -> tuple[float, ...]:
+    return (*past.api, *past.unserved, *past.local_only)
+
+
 def _grown(before: Flow, after: Flow) -> Flow:
-    if any(b < a for a, b in zip(before, after, strict=True)):
+    if any(new < old for old, new in zip(before, after, strict=True)):
         return after
-    return Flow(*(b - a for a, b in zip(before, after, strict=True)))
+    return Flow(*(new - old for old, new in zip(before, after, strict=True)))

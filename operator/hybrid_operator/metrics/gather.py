@@ -15,7 +15,7 @@ from hybrid_operator.metrics.fetch import Fetch, FetchError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from hybrid_operator.metrics.diverted import Past
+    from hybrid_operator.metrics.diverted import Past, Reading
     from hybrid_operator.metrics.vllm import EngineReading
 
 K = TypeVar("K")
@@ -55,7 +55,7 @@ class _Readings:
 
     began: float
     engines: dict[str, EngineReading] = field(default_factory=dict)
-    routers: dict[str, dict[str, Past]] = field(default_factory=dict)
+    routers: dict[str, Reading] = field(default_factory=dict)
 
 
 class Gatherer:
@@ -100,7 +100,7 @@ class Gatherer:
             if kind == "engine":
                 now.engines[uid] = vllm.parse(name, text)
             else:
-                now.routers[uid] = diverted.parse(text)
+                now.routers[uid] = diverted.read(text)
         except (FetchError, ValueError, KeyError) as error:
             log.debug("%s %s cannot be read: %s", kind, name, error)
 
@@ -111,21 +111,12 @@ def _round(pods: Sequence[Pod], before: _Readings, now: _Readings) -> Round:
     for pod in pods:
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
         if _label(pod, COMPONENT_LABEL) == "router":
-            routers.append(_grown(before.routers.get(uid), now.routers.get(uid)))
+            was, is_ = before.routers.get(uid), now.routers.get(uid)
+            routers.append(diverted.increase(was, is_) if was and is_ else None)
         else:
             engine = Engine(name, before.engines.get(uid), now.engines.get(uid))
             engines.setdefault(_label(pod, MODEL_LABEL), []).append(engine)
     return Round(engines, routers, now.began - before.began)
-
-
-def _grown(
-    before: Mapping[str, Past] | None, now: Mapping[str, Past] | None
-) -> Mapping[str, Past] | None:
-    if before is None or now is None:
-        return None
-    return {
-        name: diverted.grown(before.get(name, diverted.NOTHING), past) for name, past in now.items()
-    }
 
 
 def _moment(pod: Pod) -> float:

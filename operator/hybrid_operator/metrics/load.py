@@ -64,9 +64,11 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
     for before, after in seen.engines:
         if before is None or after is None:
             continue
-        grown = increase(before, after)
-        done.append(grown)
         waiting += after.waiting
+        grown = _done(before, after, capacity, seen.seconds)
+        if grown is None:
+            continue
+        done.append(grown)
         queued = min(before.waiting, after.waiting) > 0
         saturated = queued or after.kv_usage >= FULL_KV or grown.preemptions > 0
         rates = grown.prompt / seen.seconds, grown.generated / seen.seconds
@@ -95,12 +97,25 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         or any(each.api.requests + each.unserved.requests > 0 for each in past),
         ttft_seconds=percentile(added(each.ttft for each in done), PERCENTILE),
         itl_seconds=percentile(added(each.itl for each in done), PERCENTILE),
-        complete=len(seen.engines) >= seen.ready
-        and all(b is not None and a is not None for b, a in seen.engines)
+        complete=len(done) == len(seen.engines) >= seen.ready
         and bool(past)
         and len(past) == len(seen.routers),
     )
     return Load(sample, capacity)
+
+
+def _done(
+    before: EngineReading, after: EngineReading, capacity: Capacity, seconds: float
+) -> Increase | None:
+    """Return what an engine did; None where its counters make no sense.
+
+    Where one went back, and the engine does not say whether its process started again, it did if
+    what it counts now can have been done since.
+    """
+    grown = increase(before, after)
+    if grown is None or not grown.assumed:
+        return grown
+    return grown if capacity.work(grown.prompt, grown.generated) <= LIE * seconds else None
 
 
 def _work(

@@ -32,11 +32,13 @@ ITL = (
     "vllm:inter_token_latency_seconds_bucket",
     "vllm:time_per_output_token_seconds_bucket",
 )
+STARTED = "process_start_time_seconds"
+"""Of Prometheus' own client; a release with several API server processes does not say it."""
 
 _BUCKETS = frozenset({TTFT, *ITL})
 _READ = frozenset(
     {PROMPT, BY_SOURCE, *CACHED, GENERATED, RUNNING, WAITING, WAITING_BY_REASON, *KV_USAGE}
-    | {PREEMPTIONS, TTFT, *ITL}
+    | {PREEMPTIONS, TTFT, *ITL, STARTED}
 )
 _LINES = lines(_READ, r'(?:(?<=_bucket)\{(?:.*,)?le="([^"\n]+)"\} (\S+)(?=\n|$)|(.*))')
 """Name, then bound and value of a bucket as vLLM writes it, as most are, or the rest as it is."""
@@ -64,6 +66,10 @@ class EngineReading:
     ttft: Histogram = EMPTY
     """Requests by seconds."""
     itl: Histogram = EMPTY
+    all_prompt: float = 0.0
+    """Prompt tokens, cached ones among them."""
+    started: float = 0.0
+    """When its process did, in seconds since 1970; 0: it does not say."""
 
 
 @dataclass(slots=True)
@@ -119,6 +125,8 @@ def _reading(sums: _Sums) -> EngineReading:
         preemptions=values[PREEMPTIONS],
         ttft=histogram(sums.buckets[TTFT]),
         itl=histogram(sums.buckets[ITL[0]] or sums.buckets[ITL[1]]),
+        all_prompt=values[PROMPT],
+        started=values[STARTED],
     )
 
 
@@ -161,16 +169,27 @@ class Increase:
     preemptions: float
     ttft: Histogram
     itl: Histogram
+    assumed: bool = False
+    """Whether a counter went back and the engine does not say when its process started."""
 
 
-def increase(before: EngineReading, after: EngineReading) -> Increase:
-    """Return what was counted between; a counter that went back has started again at 0."""
-    restarted = after.generated < before.generated or after.prompt < before.prompt
-    base = EngineReading(0.0, 0.0) if restarted else before
+def increase(before: EngineReading, after: EngineReading) -> Increase | None:
+    """Return what was counted between; a process that has started again counts from 0.
+
+    None: a counter went back although the process did not start again.
+    """
+    back = after.generated < before.generated or after.all_prompt < before.all_prompt
+    told = before.started > 0 and after.started > 0
+    again = told and after.started != before.started
+    if back and told and not again:
+        return None
+    base = EngineReading(0.0, 0.0) if back or again else before
     return Increase(
-        prompt=after.prompt - base.prompt,
+        # A release that tells no computed tokens counts hits of the cache before their prompt.
+        prompt=max(after.prompt - base.prompt, 0.0),
         generated=after.generated - base.generated,
         preemptions=max(after.preemptions - base.preemptions, 0.0),
         ttft=growth(base.ttft, after.ttft),
         itl=growth(base.itl, after.itl),
+        assumed=back and not again,
     )

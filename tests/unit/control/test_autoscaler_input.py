@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -62,15 +63,41 @@ def test_a_page_that_makes_no_sense_takes_no_replica_away(pod: str, page: str):
     virtual_time.run(play())
 
 
-def test_pages_of_10_000_lines_and_counters_that_go_back_are_no_reason_to_hold():
+def page(tokens: int, started: int | None = None) -> str:
+    says = "" if started is None else f"process_start_time_seconds {started}\n"
+    return LEAST_PAGE.replace("tokens_total 0", f"tokens_total {tokens}") + says
+
+
+@pytest.mark.parametrize(
+    ("says", "holds"),
+    [
+        pytest.param(
+            lambda _: LEAST_PAGE + 'vllm:request_success_total{reason="stop"} 1\n' * 10_000,
+            False,
+            id="10,000 lines",
+        ),
+        pytest.param(lambda n: page(100 - n, n), False, id="its process starts again and again"),
+        pytest.param(lambda n: page(100 - n), False, id="so it may be, by what it counts"),
+        pytest.param(
+            lambda n: page(100 - n, 1), True, id="its counters go back, it does not start"
+        ),
+        pytest.param(
+            lambda n: page(10**6 - n), True, id="it counts more than it can have done since"
+        ),
+    ],
+)
+def test_who_holds_and_who_does_not(says: Callable[[int], str], holds: bool):  # noqa: FBT001
+    """A counter that goes back without a start is ignorance, and takes no replica away."""
+
     async def play():
         cluster = Cluster({"max": 4}, replicas=3)
-        long = LEAST_PAGE + 'vllm:request_success_total{reason="stop"} 1\n' * 10_000
-        for look in range(14):
-            again = LEAST_PAGE.replace("tokens_total 0", f"tokens_total {100 - look % 3}")
-            cluster.pages = {"e1": long, "e2": again}
+        for look in range(1, 20):
+            cluster.pages = {"e2": says(look)}
             await cluster.look(step=30)
-        assert cluster.replicas < 3
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert (told.models["m"]["reason"] == "NoMetrics") == holds
+        assert (cluster.replicas == 3) == holds
 
     virtual_time.run(play())
 

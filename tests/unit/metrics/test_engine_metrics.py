@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from hybrid_operator.metrics.vllm import (
 )
 
 MODEL = 'engine="0",model_name="m"'
+START = "process_start_time_seconds 1.7e+09\n"
 NOW = f"""\
 # HELP vllm:prompt_tokens_total Number of prefill tokens processed.
 # TYPE vllm:prompt_tokens_total counter
@@ -55,8 +57,8 @@ LEAST = "vllm:prompt_tokens_total 1\nvllm:generation_tokens_total 2\n"
 
 
 def test_releases_with_other_names_say_the_same():
-    assert parse("e", NOW) == parse("e", OLD)
-    assert parse("e", NOW) == EngineReading(
+    assert parse("e", NOW + START) == parse("e", OLD + START)
+    assert parse("e", NOW + START) == EngineReading(
         prompt=600.0,
         generated=200.0,
         running=3.0,
@@ -65,6 +67,8 @@ def test_releases_with_other_names_say_the_same():
         preemptions=1.0,
         ttft=histogram({0.5: 9.0, float("inf"): 10.0}),
         itl=histogram({0.05: 10.0, float("inf"): 10.0}),
+        all_prompt=1000.0,
+        started=1.7e9,
     )
 
 
@@ -101,9 +105,25 @@ def test_what_makes_no_sense_is_refused(text, message):
         parse("e", text)
 
 
-def test_a_counter_that_goes_back_has_started_again():
-    grown = increase(EngineReading(900.0, 500.0), EngineReading(30.0, 7.0))
-    assert (grown.prompt, grown.generated) == (30.0, 7.0)
+BEFORE = EngineReading(900.0, 500.0, all_prompt=900.0)
+AFTER = EngineReading(30.0, 7.0, all_prompt=30.0)
+HIGHER = EngineReading(950.0, 507.0, all_prompt=950.0)
+CACHED_FIRST = EngineReading(400.0, 507.0, all_prompt=950.0)
+COUNTED = [
+    pytest.param(0, AFTER, 0, (30.0, 7.0, True), id="back, and it says nothing: from 0, we assume"),
+    pytest.param(5, AFTER, 9, (30.0, 7.0, False), id="back, and started again: from 0"),
+    pytest.param(5, HIGHER, 9, (950.0, 507.0, False), id="not back, and started again: from 0"),
+    pytest.param(5, AFTER, 5, None, id="back, and not started again: it makes no sense"),
+    pytest.param(5, AFTER, 0, (30.0, 7.0, True), id="back, and no longer says: from 0, we assume"),
+    pytest.param(5, HIGHER, 5, (50.0, 7.0, False), id="on"),
+    pytest.param(5, CACHED_FIRST, 5, (0.0, 7.0, False), id="a cached prompt is under way"),
+]
+
+
+@pytest.mark.parametrize(("started", "after", "later", "counted"), COUNTED)
+def test_what_was_counted_between_two_looks(started, after, later, counted):
+    grown = increase(replace(BEFORE, started=started), replace(after, started=later))
+    assert (grown and (grown.prompt, grown.generated, grown.assumed)) == counted
 
 
 ROUTER = """\
@@ -119,7 +139,7 @@ hinf_router_diverted_tokens_total{backend="local/m",reason="unserved",kind="prom
 
 
 def test_what_went_past_a_model_is_told_by_who_answered():
-    assert diverted.parse(ROUTER) == {
+    assert diverted.read(ROUTER).past == {
         "local/m": Past(
             Flow(3.0, 80.0, 9.0), Flow(4.0, 70.0, 0.0), local_only=Flow(0.0, 30.0, 6.0)
         ),
@@ -127,7 +147,7 @@ def test_what_went_past_a_model_is_told_by_who_answered():
 
 
 def test_who_waits_at_a_router_is_demand_and_local_only_while_no_replica_runs():
-    (told,) = diverted.parse('hinf_router_requests_waiting{backend="local/m"} 2.0\n').values()
+    (told,) = diverted.read('hinf_router_requests_waiting{backend="local/m"} 2.0\n').past.values()
     assert diverted.grown(told, told).waiting == 2.0
     asleep = load(Seen(10.0, [], [told], 0, 0), CAPACITY, Price(1.0, 1.0)).sample
     assert asleep.demand == pytest.approx(asleep.local_only)
@@ -135,6 +155,24 @@ def test_who_waits_at_a_router_is_demand_and_local_only_while_no_replica_runs():
     awake = load(seen(IDLE, past=told), CAPACITY, Price(1.0, 1.0)).sample
     assert awake.demand > 0
     assert awake.local_only == 0
+
+
+RESTARTS = [
+    pytest.param(0, 0, 1.0, 1.0, id="back, and it says nothing: from 0, we assume"),
+    pytest.param(5, 9, 1.0, 1.0, id="back, and started again: from 0"),
+    pytest.param(5, 9, 8.0, 8.0, id="not back, and started again: from 0"),
+    pytest.param(5, 5, 8.0, 3.0, id="on"),
+    pytest.param(5, 5, 1.0, None, id="back, and not started again: it makes no sense"),
+]
+
+
+@pytest.mark.parametrize(("started", "later", "requests", "counted"), RESTARTS)
+def test_what_a_router_counted_between_two_looks(started, later, requests, counted):
+    page = 'hinf_router_diverted_requests_total{{backend="b",reason="x"}} {}\n{} {}\n'
+    before = diverted.read(page.format(5.0, "process_start_time_seconds", started))
+    after = diverted.read(page.format(requests, "process_start_time_seconds", later))
+    grown = diverted.increase(before, after)
+    assert (grown and grown["b"].api.requests) == counted
 
 
 def test_a_router_that_started_again_counts_from_zero():
@@ -181,6 +219,14 @@ INCOMPLETE = [
     pytest.param(seen(IDLE, past=None), id="a router that does not answer"),
     pytest.param(Seen(10.0, [(None, IDLE)], [NOTHING], 1, 1), id="a new engine"),
     pytest.param(Seen(10.0, [(IDLE, IDLE)], [], 1, 1), id="no router at all"),
+    pytest.param(
+        Seen(10.0, [(EngineReading(0.0, 1e6), EngineReading(0.0, 999_999.0))], [NOTHING], 1, 1),
+        id="a counter went back, and says more than can have been done since",
+    ),
+    pytest.param(
+        Seen(10.0, [(replace(BEFORE, started=5), replace(AFTER, started=5))], [NOTHING], 1, 1),
+        id="a counter went back, and its process did not start again",
+    ),
     pytest.param(Seen(10.0, [], [NOTHING], 2, 2), id="no engine, where two are ready"),
     pytest.param(Seen(10.0, [(IDLE, IDLE)], [NOTHING], 2, 2), id="one engine, where two are"),
 ]

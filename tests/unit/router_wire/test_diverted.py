@@ -1,6 +1,7 @@
 """What goes past a local model, or may go nowhere else, is counted: the operator scales by it."""
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
@@ -11,8 +12,8 @@ from tests.support.upstreams import USAGE, Upstream, answers, completion, respon
 AWAY = "http://127.0.0.1:1/v1"
 
 
-def past(r: Router) -> dict[str, diverted.Past]:
-    return diverted.parse(r.metrics.render().decode())
+def past(r: Router) -> Mapping[str, diverted.Past]:
+    return diverted.read(r.metrics.render().decode()).past
 
 
 async def test_what_a_provider_answers_instead_is_counted_with_its_usage():
