@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from hybrid_operator.core import naming
+from hybrid_operator.metrics.diverted import TOKENS, WAITING
 from tests.integration.chart.programs import ROOT
 from tests.support.operators import Object, until
 
@@ -62,3 +63,12 @@ def test_it_scales_the_deployment_that_the_operator_makes():
     model = resource["spec"]["models"][0]["name"]
     target = example()["spec"]["scaleTargetRef"]["name"]
     assert target == naming.engine(resource["metadata"]["name"], model)
+
+
+def test_it_is_woken_by_what_went_past_the_model_and_by_who_waits_for_it():
+    """A request that must stay local goes past nothing: it waits, and is told 503 in the end."""
+    (trigger,) = example()["spec"]["triggers"]
+    query = trigger["metadata"]["query"]
+    backend = 'namespace="default",backend="local/qwen3-4b"'
+    assert f"sum(rate({TOKENS}{{{backend}}}[1m]) or vector(0))" in query
+    assert f"sum({WAITING}{{{backend}}} or vector(0))" in query
