@@ -31,6 +31,7 @@ from hybrid_operator.kube.kinds import Key
 from hybrid_operator.kube.writer import DELETION_COST, NotLeading
 from hybrid_operator.metrics.diverted import NOTHING
 from hybrid_operator.metrics.load import Seen, load
+from hybrid_operator.metrics.scaling import Shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -190,7 +191,9 @@ class Autoscaler:
         owner, found = observe.owner(resource), []
         known = self._scaled.setdefault(key, {})
         present = self._ours(key)
-        for name in known.keys() - {each.spec.name for each in present}:
+        gone = known.keys() - {each.spec.name for each in present}
+        self._hands.metrics.forget(key.namespace, key.name, list(gone))
+        for name in gone:
             del known[name]
         for model in present:
             deployed = live(self._world.children, key, model.spec)
@@ -271,7 +274,8 @@ class Autoscaler:
             self._changed(key)
         if news:
             self._hands.metrics.decided(decision.reason)
-        self._hands.metrics.model((owner.namespace, owner.name, name), decision)
+        shown = Shown(decision, each.scaled.capacity, each.model.policy.objectives)
+        self._hands.metrics.model((owner.namespace, owner.name, name), shown)
         return replace(each, decision=decision)
 
     def _differs(self, each: _Wanted) -> bool:
