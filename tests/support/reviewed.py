@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hybrid_router.classify.prompt import is_turn
+
 _FOLDER = Path(__file__).parents[1] / "golden" / "router"
 
 
@@ -32,10 +34,22 @@ HARD = [row.text for row in PROMPTS if row.side == "api"]
 def messages(row: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a conversation as the body of a chat has it."""
     found = []
-    for role, *texts in row["messages"]:
+    for message in row["messages"]:
+        if isinstance(message, dict):
+            found.append(message)
+            continue
+        role, *texts = message
         parts = [{"type": "text", "text": text} for text in texts]
         found.append({"role": role, "content": parts if len(parts) > 1 else texts[0]})
     return found
+
+
+def goes_on(row: dict[str, Any]) -> bool:
+    """Return whether a conversation has several turns of the user, or calls of tools."""
+    said = messages(row)
+    return sum(map(is_turn, said)) > 1 or any(
+        m["role"] == "tool" or "tool_calls" in m or "tool_result" in str(m["content"]) for m in said
+    )
 
 
 TOLD = (

@@ -15,8 +15,9 @@ from hybrid_router.classify.embedded import EmbeddedClassifier
 from hybrid_router.classify.model import INTENTS, UNKNOWN, Model
 from hybrid_router.classify.parameters import FILE, shipped
 from hybrid_router.classify.prompt import Prompt
-from hybrid_router.table import Policy
-from tests.support.reviewed import CONVERSATIONS, PROMPTS, messages
+from hybrid_router.core.decision import decide
+from hybrid_router.table import Backend, Policy, Target
+from tests.support.reviewed import CONVERSATIONS, PROMPTS, goes_on, messages
 
 THRESHOLD = Policy().threshold
 
@@ -34,10 +35,17 @@ def embedded() -> EmbeddedClassifier:
     return EmbeddedClassifier()
 
 
+BACKENDS = {
+    "local": Backend(trust="internal", urls=("http://a/v1",)),
+    "api": Backend(trust="external", urls=("https://b/v1",)),
+}
+BOTH = tuple(Target(backend=name, model=name) for name in BACKENDS)
+
+
 def check(embedded: EmbeddedClassifier, prompt: Prompt, side: str, intent: str) -> None:
     verdict = embedded.judge(prompt)
-    assert verdict.confidence is not None
-    assert (verdict.confidence >= THRESHOLD) == side.startswith("local")
+    made = decide(Policy(), BOTH, BACKENDS, verdict, lambda _: True)
+    assert made.targets[0].backend == side.removesuffix("*")
     assert verdict.intent == intent.partition(" (")[0]  # a person's view is in brackets
 
 
@@ -54,7 +62,7 @@ def test_reviewed_conversations(embedded: EmbeddedClassifier, row: dict[str, Any
 def test_the_reviewed_set_is_large_and_mostly_decided_as_a_person_would() -> None:
     made = [row[0] for row in PROMPTS] + [c["decided"] for c in CONVERSATIONS]
     assert len(made) >= 200
-    assert len(CONVERSATIONS) >= 40
+    assert sum(map(goes_on, CONVERSATIONS)) >= 40
     assert "local*" not in made  # sent to the local model against a person's judgement
     assert sum(side == "api*" for side in made) <= 0.1 * len(made)
 
