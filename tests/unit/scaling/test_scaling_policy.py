@@ -153,6 +153,20 @@ CASES: list[Any] = [
     ),
     pytest.param(
         replace(UP, objectives=Objectives(ttft_seconds=1.0)),
+        [*[sample(1.0, 2, ttft_seconds=0.5)] * 9, sample(1.0, 2, ttft_seconds=1.6)],
+        2,
+        "Demand",
+        id="one slow look does not",
+    ),
+    pytest.param(
+        replace(UP, objectives=Objectives(ttft_seconds=1.0)),
+        [*[sample(1.0, 2, ttft_seconds=1.6)] * 9, sample(1.0, 2, ttft_seconds=0.5)],
+        2,
+        "Demand",
+        id="and after a good one none is added",
+    ),
+    pytest.param(
+        replace(UP, objectives=Objectives(ttft_seconds=1.0)),
         [sample(1.0, 2, ttft_seconds=1.5)],
         3,
         "SLO",

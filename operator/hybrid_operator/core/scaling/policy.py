@@ -116,12 +116,13 @@ def _local(window: Window, policy: Policy) -> list[_Wish]:
 
 def _slo(window: Window, sample: Sample, policy: Policy) -> list[_Wish]:
     wanted, pairs = policy.objectives, []
-    for name, seen, limit in (
-        ("time to first token", sample.ttft_seconds, wanted.ttft_seconds),
-        ("time between tokens", sample.itl_seconds, wanted.itl_seconds),
+    for name, mean, seen, limit in (
+        ("time to first token", window.ttft_seconds, sample.ttft_seconds, wanted.ttft_seconds),
+        ("time between tokens", window.itl_seconds, sample.itl_seconds, wanted.itl_seconds),
     ):
-        if seen is not None and limit and math.isfinite(seen):
-            pairs.append((seen / limit, name))
+        if mean is not None and seen is not None and limit and math.isfinite(seen):
+            # One slow look is no trend, and a good one after a start ends the matter.
+            pairs.append((min(mean, seen) / limit, name))
     if not pairs or sample.ready == 0 or window.stable / sample.ready < SLO_LOAD:
         return []
     ratio, name = max(pairs)

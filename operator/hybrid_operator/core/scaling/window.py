@@ -45,6 +45,10 @@ class Window:
     stable: float = 0.0
     local_only: float = 0.0
     """Like `stable`, of what no API may serve."""
+    ttft_seconds: float | None = None
+    """Time to first token, like `stable`: one look may have seen a single request."""
+    itl_seconds: float | None = None
+    """Time between tokens, likewise."""
     usd_per_work: float = 0.0
     """What an API takes for an engine-second, when that was last known; 0: never."""
     quiet: float = 0.0
@@ -97,6 +101,8 @@ def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Wi
         local_only=_mean(
             window.local_only, min(sample.local_only, demand), sample.seconds, STABLE_SECONDS
         ),
+        ttft_seconds=_smooth(window.ttft_seconds, sample.ttft_seconds, sample.seconds),
+        itl_seconds=_smooth(window.itl_seconds, sample.itl_seconds, sample.seconds),
         usd_per_work=each,
         quiet=0.0 if sample.requests or demand > 0 else window.quiet + sample.seconds,
         local_quiet=0.0 if sample.local_only > 0 else window.local_quiet + sample.seconds,
@@ -140,6 +146,12 @@ def _base(window: Window, sample: Sample, time: float) -> tuple[float, int]:
     if time - window.base[0] >= LIMIT_SECONDS:
         return time, sample.replicas
     return window.base
+
+
+def _smooth(mean: float | None, value: float | None, seconds: float) -> float | None:
+    if value is None or not math.isfinite(value):
+        return mean
+    return value if mean is None else _mean(mean, value, seconds, STABLE_SECONDS)
 
 
 def _mean(mean: float, value: float, seconds: float, horizon: float) -> float:
