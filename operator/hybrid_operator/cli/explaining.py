@@ -6,7 +6,6 @@ asked: a draft (`cascade`), or whether the prompt is simple (`slm`).
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.cli.main import BadInputError
@@ -23,6 +22,8 @@ from hybrid_router.openai.errors import ApiError
 from hybrid_router.responses.request import ResponsesCall
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from hybrid_router.openai.request import Call
     from hybrid_router.table import Calibration, Model, Policy, RouteTable
 
@@ -118,12 +119,22 @@ def explain(routes: RouteTable, call: Call, asked: Asked) -> dict[str, Any]:
         why = f"the data policy refuses requests that hold {', '.join(ruling.refused)}"
         return _refusal(why, found, ruling)
     try:
-        decision = asyncio.run(order(routes, entry, call, asked, ruling.kept, judge))
+        decision = _at_once(order(routes, entry, call, asked, ruling.kept, judge))
     except Refused as refused:
         return _refusal(refused.message, found, ruling)
     except ApiError as error:
         raise BadInputError(f"the request is at fault: {error}") from None
     return _decided(routes, call, decision, found, judge) | _classes(ruling)
+
+
+def _at_once(deciding: Coroutine[object, None, Decision]) -> Decision:
+    """Return what a coroutine returns that waits for nothing, without an event loop's imports."""
+    try:
+        deciding.send(None)
+    except StopIteration as done:
+        decision: Decision = done.value
+        return decision
+    raise RuntimeError("a judge without a network waited for something")
 
 
 def _ruling(routes: RouteTable, call: Call) -> Ruling:

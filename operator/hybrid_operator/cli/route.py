@@ -24,6 +24,7 @@ from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.table import local_backend
 from hybrid_router.anthropic.request import parse_messages
 from hybrid_router.deciding import looked_at
+from hybrid_router.openai.body import take_apart
 from hybrid_router.openai.errors import ApiError
 from hybrid_router.openai.request import parse
 from hybrid_router.responses.request import parse_responses
@@ -99,7 +100,7 @@ def _call(prompt: str | None, file: str | None, surface: str, model: str | None)
         where, body = file, texts.read(file)
     try:
         return _SURFACES[surface](_named(body.encode(), model))
-    except (ApiError, msgspec.DecodeError) as error:
+    except ApiError as error:
         raise BadInputError(f"{where}: {error}") from None
 
 
@@ -107,9 +108,9 @@ def _named(body: bytes, model: str | None) -> bytes:
     """Return a request's body with the model that is asked for; all other values stay as written.
 
     Raises:
-        msgspec.DecodeError: it is no object in JSON.
+        ApiError: it is no object in JSON.
     """
-    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    fields = take_apart(body)
     if model is None and "model" in fields:
         return body
     name = AUTO if model is None else texts.argument(model, "--model")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -114,7 +113,7 @@ async def test_hinf_route_and_a_router_decide_alike(tmp_path, routing, prompt, a
     body = {"model": "auto", "messages": [{"role": "user", "content": prompt}]} | asked
     request.write_text(json.dumps(body))
     args = ["route", "-f", str(file), "--request", str(request), "-o", "json"]
-    told = json.loads((await asyncio.to_thread(CliRunner().invoke, cli, args)).output)
+    told = json.loads(CliRunner().invoke(cli, args).output)
     served = msgspec.to_builtins(offline.read(str(file))[0].table())
     async with Upstream(answers()) as local, Upstream(answers()) as api:
         for backend in served["backends"].values():
@@ -266,7 +265,13 @@ def test_bad_arguments_are_named(args, told):
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        pytest.param("{", "r.json: ", id="no JSON"),
+        pytest.param("{", "r.json: the body is not JSON", id="no JSON"),
+        pytest.param("[1]", "r.json: the body must be a JSON object", id="a list"),
+        pytest.param(
+            '{"messages": [{"role": "user", "content": "\\ud800"}]}',
+            "r.json: the body is not JSON",
+            id="half of a character",
+        ),
         pytest.param("{}", "`messages` is missing", id="no messages"),
         pytest.param('{"messages": [1]}', "`messages` is ill-typed", id="no message"),
     ],
