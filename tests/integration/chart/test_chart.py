@@ -207,6 +207,19 @@ def hinf_render(example):
     return [each for each in objects(text) if each["kind"] == "Deployment"]
 
 
+def test_the_application_for_argo_cd_states_images_that_can_be_pulled(tmp_path):
+    text = (ROOT / "docs" / "install.md").read_text()
+    (block,) = (b for b in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "argoproj" in b)
+    application = next(yaml.safe_load_all(block))
+    helm = application["spec"]["source"]["helm"]
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump(helm["valuesObject"]))
+    rendered = template("--values", str(values), release=helm["releaseName"])
+    assert "registry.example.com/hinf-operator:0.1.0" in rendered
+    assert "registry.example.com/hinf-router:0.1.0" in rendered
+    assert "localhost/" not in rendered
+
+
 def test_uninstalling_keeps_the_resource_definition():
     crd = find(template(), "CustomResourceDefinition", "hybridinferences.hybridinference.dev")
     assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
