@@ -8,12 +8,12 @@ from typing import Any
 from demo.console import Console
 from demo.kube import Answer, Client
 
-SIMPLE = "Extract the invoice number as JSON: 'Invoice INV-2041 of 3 May, due in 30 days.'"
+SIMPLE = "Summarise in one sentence: 'Invoice INV-2041 of 3 May, due in 30 days.'"
 COMPLEX = (
     "Prove step by step that there are infinitely many primes of the form 4k + 3, then compare "
     "your proof with Dirichlet's theorem."
 )
-AFTERWARDS = "Extract the order number as JSON: 'Order A-1733 has left our warehouse.'"
+AFTERWARDS = "Summarise in one sentence: 'Order A-1733 has left our warehouse today.'"
 """As simple as the first one, for the time when the local engine is dead."""
 
 MAX_TOKENS = 24

@@ -71,7 +71,7 @@ class Calibrating:
 
     def _follow(self, table: RouteTable) -> None:
         stated = table.policy.calibration
-        name, self.model = identity(table.policy.classifier)
+        name, self.model = identity(table)
         fits = stated is not None and (stated.classifier, stated.model) == (name, self.model)
         state = stated if fits else None
         self._metrics.drift.against(stated.digest if stated is not None else "", state)

@@ -48,8 +48,11 @@ class Judge(Protocol):
         """Return whether a backend would take a request now that may go elsewhere, too."""
         ...
 
-    def judge(self, call: Call, asker: str) -> Awaitable[Verdict | None]:
-        """Return the verdict on a request of the client key `asker`; None where nobody judges."""
+    def judge(self, model: Model, call: Call, asker: str) -> Awaitable[Verdict | None]:
+        """Return the verdict on a request of the client key `asker`; None where nobody judges.
+
+        `model` is what the name that was asked for leads to: what is known of it counts.
+        """
         ...
 
 
@@ -105,7 +108,7 @@ async def _classified(
     elif found.prefer is not None:
         verdict = PREFERRED
     else:
-        verdict = await judge.judge(call, asked.key or "")
+        verdict = await judge.judge(model, call, asked.key or "")
     made = decide(policy, targets, backends, verdict, judge.invites, found)
     if policy.classifier.type != cascade.NAME:
         return made

@@ -64,12 +64,12 @@ class Judging:
         pool, now = self._registry.pool(backend), time.monotonic()
         return pool.available(now) and pool.ramp.invites(now, pool.in_flight)
 
-    async def judge(self, call: Call, asker: str) -> Verdict | None:
+    async def judge(self, model: Model, call: Call, asker: str) -> Verdict | None:
         """Return the verdict on a request, corrected; None where nobody judges."""
         classifier = self._classifier()
         if classifier is None:
             return None
-        return self.calibrating(await classifier.classify(prompt(call), asker))
+        return self.calibrating(await classifier.classify(prompt(call), asker, model.priors))
 
     def drafted(self, made: Decision, table: RouteTable, draft: tuple[str, Outcome, int]) -> None:
         """Count a draft that was judged: its backend, what became of it, and its tokens."""

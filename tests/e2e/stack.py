@@ -22,7 +22,7 @@ PROVIDER_URL = f"http://scripted.{NAMESPACE}.svc/v1"
 LOCAL, CLAIM = "tiny-llama", "tiny-model"
 ADAPTER = "other-words"
 """Name of the adapter that the vLLM of all tests serves beside its model."""
-SIMPLE = "Extract the invoice number as JSON: 'Invoice INV-2041 of 3 May, due in 30 days.'"
+SIMPLE = "Summarise in one sentence: 'Invoice INV-2041 of 3 May, due in 30 days.'"
 COMPLEX = "Prove step by step that there are infinitely many primes of the form 4k + 3."
 
 Object = dict[str, Any]

@@ -23,7 +23,7 @@ from hybrid_router.telemetry.tracing import Tracer
 from hybrid_router.upstream.client import UpstreamClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from hybrid_router.classify.base import Classifier
     from hybrid_router.classify.prompt import Prompt
@@ -38,7 +38,12 @@ class Says:
         self.verdict = Verdict(confidence, "chat", "test", error)
         self.prompts: list[Prompt] = []
 
-    async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:  # noqa: ARG002
+    async def classify(
+        self,
+        prompt: Prompt,
+        asker: str = "",  # noqa: ARG002
+        priors: Mapping[str, float] | None = None,  # noqa: ARG002
+    ) -> Verdict:
         self.prompts.append(prompt)
         return self.verdict
 

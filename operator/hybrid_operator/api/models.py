@@ -332,7 +332,8 @@ class ModelSpec(Spec, frozen=True, kw_only=True):
     """Further names that clients may ask for."""
     catalog: CatalogName | None = None
     """Catalogue entry that the model is built on, such as llama-3.3-70b for a model that is called
-    llama-3-3-70b. Defaults to name."""
+    llama-3-3-70b. Defaults to name. With a name and a source of its own the model counts as
+    fine-tuned for what the classifier presumes of it (hinf route)."""
     source: ModelSource | None = None
     """Where the weights come from. Defaults to the catalogue's source."""
     accelerator: Accelerator

@@ -56,12 +56,12 @@ class _Judge:
         del backend
         return True
 
-    async def judge(self, call: Call, asker: str) -> Verdict | None:
+    async def judge(self, model: Model, call: Call, asker: str) -> Verdict | None:
         """Return the embedded classifier's verdict; of `slm`, the intent that it would have."""
         del asker
         if self._type == "none":
             return None
-        verdict = EmbeddedClassifier().judge(prompt(call))
+        verdict = EmbeddedClassifier().judge(prompt(call), model.priors)
         self.error = verdict.error
         if self._type == "slm" and verdict.error is None:
             self.asks = True
@@ -75,7 +75,7 @@ def check_state(state: Calibration, routes: RouteTable) -> None:
     Raises:
         BadInputError: they would not; says why.
     """
-    name, model = identity(routes.policy.classifier)
+    name, model = identity(routes)
     again = "fit it again from new decisions, or leave --state out"
     if state.classifier != name:
         raise BadInputError(
@@ -83,8 +83,8 @@ def check_state(state: Calibration, routes: RouteTable) -> None:
         )
     if state.model != model:
         raise BadInputError(
-            f"--state: is of another model of classifier {name} than the routers have "
-            f"({state.model}, they have {model}): {again}"
+            f"--state: is of another model of classifier {name} than the routers have, or of "
+            f"other priors ({state.model}, they have {model}): {again}"
         )
     backends = routes.backends
     served = {
@@ -217,8 +217,8 @@ def _fields(**known: object) -> dict[str, Any]:
     return {
         name: known.get(name)
         for name in (
-            "decision", "model", "confidence", "score", "intent", "threshold", "rule", "reason",
-            "why", "shadowed", "classifier", "cost_local_usd", "cost_api_usd", "draft_tokens",
-            "cost_draft_usd",
+            "decision", "model", "confidence", "score", "intent", "prior", "threshold", "rule",
+            "reason", "why", "shadowed", "classifier", "cost_local_usd", "cost_api_usd",
+            "draft_tokens", "cost_draft_usd",
         )
     }  # fmt: skip

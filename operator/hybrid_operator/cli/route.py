@@ -21,8 +21,10 @@ from hybrid_operator.cli.main import (
 )
 from hybrid_operator.cli.output import emit, table
 from hybrid_operator.cli.states import STATE, read_state
-from hybrid_operator.core.table import local_backend
+from hybrid_operator.core.engine import priors
+from hybrid_operator.core.table import aliases, local_backend
 from hybrid_router.anthropic.request import parse_messages
+from hybrid_router.classify.parameters import shipped
 from hybrid_router.deciding import looked_at
 from hybrid_router.openai.body import take_apart
 from hybrid_router.openai.errors import ApiError
@@ -80,6 +82,7 @@ def route(path: str, output: str, **given: Any) -> None:  # noqa: ANN401  click'
     answer = explain(routes, call, asked)
     if given["state"] is None:
         answer["score"] = None
+    answer["prior"] = _prior(answer, resource, call.model)
     _price(answer, resource, call)
     refused = answer["decision"] == "refuse"
     step = "" if refused else offline.next_step(path, [resource])
@@ -125,6 +128,18 @@ def _headers(stated: Sequence[str]) -> dict[bytes, bytes]:
             raise BadInputError(f"--header: {each!r} is not NAME=VALUE")
         found[name.strip().lower().encode()] = value.strip().encode()
     return found
+
+
+def _prior(answer: dict[str, Any], resource: offline.Resource, alias: str) -> str | None:
+    """Return what was presumed of the local model at such tasks, and whose figure that is."""
+    if answer["classifier"] != "embedded" or answer["confidence"] is None:
+        return None
+    stated = next(each for each in aliases(resource.spec) if each.name == alias)
+    found = priors.of_alias(resource.spec, stated).get(answer["intent"])
+    if found is not None:
+        return f"{found.probability:.2f} ({found.of})"
+    known = shipped().priors.get(answer["intent"])
+    return None if known is None else f"{known:.2f} (no figure of this task: judgement)"
 
 
 def _price(answer: dict[str, Any], resource: offline.Resource, call: Call) -> None:

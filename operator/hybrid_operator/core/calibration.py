@@ -35,6 +35,8 @@ DEVIATIONS = 3.0
 and again, so that the usual two would find a difference sooner or later where there is none."""
 _OTHERS = "another model of the classifier than the routers have"
 _OTHER = {
+    "embedded": "another model file, or of other priors: the local model of an alias changed, or "
+    "what is known of it, or the router did",
     "cascade": "drafts by other weights: a local model's source, revision or quantization changed",
     "slm": "other weights or another question: the asked model, its source, revision or "
     "quantization changed, or the router did",

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from hybrid_operator.api.base import Problem, duration
 from hybrid_operator.api.routing import Alias, ApiTarget
 from hybrid_operator.core import comparison, limits, naming, prices, rules
-from hybrid_operator.core.engine import intent, weights
+from hybrid_operator.core.engine import intent, priors, weights
 from hybrid_operator.core.engine.concurrency import at_once
 from hybrid_operator.core.engine.surfaces import surfaces
 from hybrid_operator.core.objects.router_pod import KEYS, key_file
@@ -152,6 +152,7 @@ class _Targets:
     """The models that a request can end at, by what the resource calls them."""
 
     def __init__(self, spec: HybridInferenceSpec, defaults: EngineDefaults) -> None:
+        self._spec = spec
         self.local = {
             name: _local_target(model, defaults, name)
             for model in spec.models
@@ -172,7 +173,14 @@ class _Targets:
         api = [self.api[key] for key in keys if key in self.api]
         if not local and not api:
             return None
-        return Model(targets=(*local, *api), classified=bool(local and api))
+        if not local or not api:
+            return Model(targets=(*local, *api))
+        known = priors.of_alias(self._spec, alias)
+        return Model(
+            targets=(*local, *api),
+            classified=True,
+            priors={name: prior.probability for name, prior in known.items()},
+        )
 
 
 def _local_target(model: ModelSpec, defaults: EngineDefaults, name: str) -> Target:

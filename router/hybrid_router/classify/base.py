@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hybrid_router.classify.prompt import Prompt
     from hybrid_router.core.decision import Verdict
 
@@ -12,10 +14,15 @@ if TYPE_CHECKING:
 class Classifier(Protocol):
     """Judges whether the local model is good enough for a prompt."""
 
-    async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:
+    async def classify(
+        self, prompt: Prompt, asker: str = "", priors: Mapping[str, float] | None = None
+    ) -> Verdict:
         """Return a verdict, within the classifier's time box.
 
-        `asker` is the id of the client's key: what one client asks shows in no other's answer.
+        Args:
+            prompt: what is judged.
+            asker: the id of the client's key: what one client asks shows in no other's answer.
+            priors: what the table says of the local model, by intent.
 
         Raises nothing: what goes wrong is the verdict's `error`. Only cancellation passes through.
         """

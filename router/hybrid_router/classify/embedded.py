@@ -15,7 +15,7 @@ from hybrid_router.classify.parameters import shipped
 from hybrid_router.core.decision import Earlier, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hybrid_router.classify.model import Judgement, Reading
     from hybrid_router.classify.prompt import Prompt
@@ -37,23 +37,31 @@ class EmbeddedClassifier:
         self._readings: _Known[Reading] = _Known(self.model.read)
         self._votes: _Known[int] = _Known(self.model.votes)
 
-    async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:  # noqa: ARG002  needs none
+    async def classify(
+        self,
+        prompt: Prompt,
+        asker: str = "",  # noqa: ARG002  needs none
+        priors: Mapping[str, float] | None = None,
+    ) -> Verdict:
         """Return a confidence and an intent; needs no time box."""
-        return self.judge(prompt)
+        return self.judge(prompt, priors)
 
     async def close(self) -> None:
         """Nothing is ever under way."""
 
-    def judge(self, prompt: Prompt) -> Verdict:
-        """Return the verdict; the same for the same prompt, always."""
+    def judge(self, prompt: Prompt, priors: Mapping[str, float] | None = None) -> Verdict:
+        """Return the verdict; the same for the same prompt and priors, always.
+
+        Without `priors` of the local model, those of the model file hold (`Model.judge`).
+        """
         if not prompt.turn:
             return Verdict(None, "unknown", NAME, "the request holds no text of the user")
         system = self._votes(prompt.system) if prompt.system else 0
         earlier, before = [], None
         for text in prompt.turns:
-            judged, before = self._judge(text, system, before)
+            judged, before = self._judge(text, system, before, priors)
             earlier.append(Earlier(judged.probability, judged.intent))
-        judged, _ = self._judge(prompt.turn, system, before, prompt.length)
+        judged, _ = self._judge(prompt.turn, system, before, priors, prompt.length)
         return Verdict(judged.probability, judged.intent, NAME, earlier=tuple(earlier))
 
     def _judge(
@@ -61,11 +69,12 @@ class EmbeddedClassifier:
         text: str,
         system: int,
         before: Reading | None,
+        priors: Mapping[str, float] | None,
         length: int = 0,
     ) -> tuple[Judgement, Reading]:
         reading = self._readings(text) if not length else self.model.read(text, length)
         continues = before if len(text) < FOLLOWS_UP else None
-        return self.model.judge(reading, system, continues), reading
+        return self.model.judge(reading, system, continues, priors), reading
 
 
 class _Known(Generic[_T]):

@@ -1,4 +1,7 @@
-"""Which model a classifier's confidences are of: a calibration state belongs to one model."""
+"""What a classifier's confidences are of: its model, and what is known of the local models.
+
+A calibration state maps confidences, so it belongs to what they were made of.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,23 @@ if TYPE_CHECKING:
     from hybrid_router import table
 
 
-def identity(description: table.Classifier) -> tuple[str, str]:
-    """Return a classifier's name and the digest of its model, 12 hex digits."""
+def identity(routes: table.RouteTable) -> tuple[str, str]:
+    """Return a classifier's name and the digest of what it judges by, 12 hex digits."""
+    description = routes.policy.classifier
     if description.type == "embedded":
-        return "embedded", shipped_digest()
+        return "embedded", _embedded(routes)
     target = description.target
     model = target.model if target is not None else ""
     asked = _asked() if description.type == "slm" else ""
     return description.type, _digest(f"{model}{description.weights}{asked}".encode())
+
+
+def _embedded(routes: table.RouteTable) -> str:
+    """Return the shipped model's digest, changed by what aliases say of their local models."""
+    stated = {tuple(sorted(m.priors.items())) for m in routes.models.values() if m.classified}
+    if not any(stated):
+        return shipped_digest()
+    return _digest(f"{shipped_digest()}{sorted(stated)}".encode())
 
 
 def _asked() -> str:

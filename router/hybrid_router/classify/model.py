@@ -17,6 +17,7 @@ import msgspec
 from hybrid_router.classify import features, words
 from hybrid_router.classify.parameters import Scale
 from hybrid_router.classify.score import Score
+from hybrid_router.core.calibration import log_odds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +94,7 @@ class Model:
         self._lexicon = words.Lexicon(parameters.words)
         self.curve = parameters.curve
         self.scales = dict(parameters.scales)
+        self._priors = {name: log_odds(prior) for name, prior in parameters.priors.items()}
         for intent, (slope, offset) in (scales or {}).items():
             self.scales[intent] = Scale(slope, offset)
 
@@ -114,6 +116,7 @@ class Model:
         turn: Reading,
         system: int = 0,
         before: Reading | None = None,
+        priors: Mapping[str, float] | None = None,
     ) -> Judgement:
         """Judge a turn. One that asks for several tasks is as hard as the hardest of them.
 
@@ -121,6 +124,9 @@ class Model:
             turn: the last user turn.
             system: the votes of the system prompt, which often holds the task.
             before: the turn before, for one too short to say what it is about.
+            priors: P(good enough) of an average task by intent, of the local model that would
+                answer, instead of those that the model file was made with. Intents that it holds
+                no prior of keep what was fitted.
         """
         votes, score = OWN_WEIGHT * turn.votes + CONTEXT_WEIGHT * system, turn.score
         if before is not None:
@@ -129,18 +135,23 @@ class Model:
         own = OWN_WEIGHT * turn.votes
         said = self._totals(own)
         intent = self._intent(said if votes == own else self._totals(votes))
-        z = self._log_odds(intent, score, options=turn.options)
+        z = self._log_odds(intent, score, priors, options=turn.options)
         if not turn.options or intent not in FITTED:
             for other in self._asked(said, intent):  # the name stays: it is the likeliest
-                z = min(z, self._log_odds(other, score, options=turn.options))
+                z = min(z, self._log_odds(other, score, priors, options=turn.options))
         return Judgement(intent, score, sigmoid(z - turn.demands))
 
-    def _log_odds(self, intent: str, score: float, *, options: bool) -> float:
+    def _log_odds(
+        self, intent: str, score: float, priors: Mapping[str, float] | None, *, options: bool
+    ) -> float:
         """Return the calibrated log-odds of a score, were it of an intent."""
         scale = self.scales[intent]
         if not options:
             scale = self.scales.get(intent + OPEN, scale)
-        return scale.slope * score + scale.offset
+        z = scale.slope * score + scale.offset
+        if priors and intent in priors and intent in self._priors:
+            z += log_odds(priors[intent]) - self._priors[intent]
+        return z
 
     def _totals(self, votes: int) -> tuple[int, ...]:
         """Return what votes say for each intent, in their order; shifted by half a lane."""

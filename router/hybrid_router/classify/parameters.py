@@ -48,6 +48,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """What speaks for which intents."""
     scales: dict[str, Scale]
     """By intent, `unknown` among them."""
+    priors: dict[str, float]
+    """P(good enough) of an average task, for the intents whose scaling was not fitted to labels:
+    what a table's priors are held against."""
     curve: list[Point]
     """By falling threshold."""
 

@@ -35,6 +35,8 @@ from hybrid_router.upstream.errors import TimedOut, UpstreamError
 from hybrid_router.upstream.outgoing import located
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hybrid_router.classify.prompt import Prompt
     from hybrid_router.discovery.registry import Registry
     from hybrid_router.discovery.replica import Replica
@@ -112,7 +114,12 @@ class SlmClassifier:
         self._known: OrderedDict[bytes, Verdict] = OrderedDict()
         self._asking: dict[bytes, _Question] = {}
 
-    async def classify(self, prompt: Prompt, asker: str = "") -> Verdict:
+    async def classify(
+        self,
+        prompt: Prompt,
+        asker: str = "",
+        priors: Mapping[str, float] | None = None,  # noqa: ARG002  of the embedded classifier
+    ) -> Verdict:
         """Return the local model's verdict; what one client asks twice at a time is asked once.
 
         One request that leaves does not end a question for the others; the last one does.

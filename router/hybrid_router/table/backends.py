@@ -114,6 +114,9 @@ class Target(Part, frozen=True):
     """What this model is known not to do; requests that need it go elsewhere."""
 
 
+Prior = Annotated[float, Meta(gt=0, lt=1)]
+
+
 class Model(Part, frozen=True):
     """What a client's `model` leads to.
 
@@ -124,6 +127,10 @@ class Model(Part, frozen=True):
 
     targets: Annotated[tuple[Target, ...], Meta(min_length=1, max_length=64)]
     classified: bool = False
+    priors: Annotated[dict[Name, Prior], Meta(max_length=64)] = {}
+    """What the first internal target is known to do: P(good enough) of an average task, by intent.
+    The classifier `embedded` takes these for those of its model file. Intents that are not named,
+    or that the file holds no prior of, stay as they are shipped."""
     owned_by: str = "hybrid-inference"
     listed: bool = True
     """Whether `/v1/models` shows it."""

@@ -54,7 +54,8 @@ class Calibration(Part, frozen=True):
     classifier: Name
     """Whose confidences it maps: `embedded`, `slm`."""
     model: Name
-    """Of which model, by its digest; confidences of another one are left as they are."""
+    """Of which model, by its digest, and of which priors; confidences of others are left as they
+    are."""
     maps: Annotated[dict[Name, Map], Meta(max_length=64)]
     """By intent; `*` for those that are not named."""
     held_out: HeldOut

@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 MINIMAL = str(EXAMPLES / "minimal.yaml")
 FULL = str(EXAMPLES / "full.yaml")
 DEMO = str(EXAMPLES / "demo-cpu.yaml")
-EASY = "Extract the invoice number as JSON: invoice 4711"
+EASY = "Translate 'good morning' to French"
 HARD = "Prove step by step that there are infinitely many primes, then design a sharded database."
 
 

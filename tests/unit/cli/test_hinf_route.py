@@ -20,29 +20,34 @@ from tests.support.upstreams import Upstream, answers
 if TYPE_CHECKING:
     from pathlib import Path
 
-EASY = "Extract the invoice number as JSON: invoice 4711"
+EASY = "Translate 'good morning' to French"
+EXTRACT = "Extract the invoice number as JSON: invoice 4711"
 HARD = "Prove step by step that there are infinitely many primes, then design a sharded database."
 CARD = "Charge 4111 1111 1111 1111 for jane@example.com"
 
 
-def resource(routing: str = "{}") -> str:
+PLAIN = "name: llama-3-8b"
+TUNED = "name: support, catalog: llama-3-8b, source: {pvc: {claim: tuned}}"
+
+
+def resource(routing: str = "{}", model: str = PLAIN) -> str:
     return dedent(f"""
         apiVersion: hybridinference.dev/v1alpha1
         kind: HybridInference
         metadata: {{name: support}}
         spec:
-          models: [{{name: llama-3-8b, accelerator: {{type: a10g}}}}]
+          models: [{{{model}, accelerator: {{type: a10g}}}}]
           providers: [{{name: openai, models: [{{name: gpt-4o}}]}}]
           routing: {routing}
     """)
 
 
-def route(routing: str, *args: str) -> Result:
-    return CliRunner().invoke(cli, ["route", "-f", "-", *args], input=resource(routing))
+def route(routing: str, *args: str, model: str = PLAIN) -> Result:
+    return CliRunner().invoke(cli, ["route", "-f", "-", *args], input=resource(routing, model))
 
 
-def answer(routing: str, *args: str) -> dict[str, Any]:
-    done = route(routing, *args, "-o", "json")
+def answer(routing: str, *args: str, model: str = PLAIN) -> dict[str, Any]:
+    done = route(routing, *args, "-o", "json", model=model)
     assert done.exit_code in {0, 1}, done.output
     said: dict[str, Any] = json.loads(done.output)
     return said
@@ -181,11 +186,16 @@ def test_costs_are_plain_decimals():
     assert costs[0].startswith("0.0000")
 
 
+def offline_table() -> table.RouteTable:
+    shown = CliRunner().invoke(cli, ["render", "table", "-f", "-"], input=resource())
+    return table.decode(shown.stdout.encode())
+
+
 def state(**fields: Any) -> table.Calibration:
     held = table.HeldOut(
         outcomes=9, log_loss_before=1, log_loss_after=1, brier_before=0, brier_after=0
     )
-    name, model = identity(table.Classifier())
+    name, model = identity(offline_table())
     maps = {"*": table.Map(offset=-3.0)}
     given = {"classifier": name, "model": model} | fields
     return table.Calibration(maps=maps, held_out=held, **given)
@@ -280,3 +290,33 @@ def test_a_request_that_a_router_would_refuse_is_bad_input(tmp_path, body, told)
     (tmp_path / "r.json").write_text(body)
     done = route("{}", "--request", str(tmp_path / "r.json"))
     assert (done.exit_code, told in done.output) == (2, True), done.output
+
+
+def test_a_state_of_another_local_model_is_refused(tmp_path):
+    (tmp_path / "state.json").write_bytes(table.encode_calibration(state()))
+    done = route("{}", EASY, "--state", str(tmp_path / "state.json"), model=TUNED)
+    assert (done.exit_code, "or of other priors" in done.output) == (2, True), done.output
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "decision", "told"),
+    [
+        pytest.param(PLAIN, EXTRACT, "api", "0.54 (llama-3-8b)", id="as published"),
+        pytest.param(TUNED, EXTRACT, "local", "0.97 (llama-3-8b, fine-tuned)", id="fine-tuned"),
+        pytest.param(
+            "name: qwen3-4b", EXTRACT, "api",
+            "0.77 (no figure of this model: mean of llama-3-8b, qwen2.5-coder-7b, phi-4)",
+            id="unknown to the task table",
+        ),
+        pytest.param(
+            PLAIN, EASY, "local", "0.87 (no figure of this task: judgement)",
+            id="a task that the table does not name",
+        ),
+        pytest.param(PLAIN, HARD, "api", None, id="an intent fitted to labels"),
+    ],
+)  # fmt: skip
+def test_what_was_presumed_of_the_local_model_is_said_with_whose_figure_it_is(
+    model, prompt, decision, told
+):
+    said = answer("{}", prompt, model=model)
+    assert (said["decision"], said["prior"]) == (decision, told)

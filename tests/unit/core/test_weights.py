@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from hybrid_operator.core.plan import plan
 from hybrid_router.classify import question
 from hybrid_router.classify.identity import identity
-from hybrid_router.table import Classifier, Target, decode
+from hybrid_router.table import Classifier, Policy, RouteTable, Target, decode
 from tests.support.resources import MINIMAL, NOW, applied, observed
 from tests.unit.core.test_calibration import OLD, TABLE, after, condition, offering
 
@@ -18,11 +18,11 @@ ROUTING = "\nrouting: {classifier: {type: cascade}, calibration: {configMap: out
 HUB = "name: llama-3-8b\n    source: {huggingFace: {repo: meta-llama/Meta-Llama-3-8B-Instruct"
 
 
-def drafting(model: str) -> Classifier:
+def drafting(model: str) -> RouteTable:
     seen = observed(MINIMAL.replace(MODEL, model) + ROUTING)
     seen = replace(seen, offer=None)
     found = applied(seen, plan(seen, NOW)).children[TABLE]
-    return decode(found["data"]["table.json"].encode()).policy.classifier
+    return decode(found["data"]["table.json"].encode())
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ def test_a_cascade_is_of_the_weights_that_draft(model: str, *, same: bool) -> No
 
 
 def test_an_slm_is_also_of_what_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, drafts = (Classifier(type=t, target=Target("e", "m")) for t in ("slm", "cascade"))
+    target = Target(backend="e", model="m")
+    asked = RouteTable(policy=Policy(classifier=Classifier(type="slm", target=target)))
+    drafts = RouteTable(policy=Policy(classifier=Classifier(type="cascade", target=target)))
     before = identity(asked), identity(drafts)
     monkeypatch.setattr(question, "BEFORE", question.BEFORE[:1])
     assert identity(asked) != before[0]
@@ -51,7 +53,7 @@ def test_an_slm_is_also_of_what_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_token_is_no_part_of_the_weights() -> None:
     token = ", token: {secretKeyRef: {name: hub, key: token}}"
-    assert drafting(f"{HUB}}}}}").weights == drafting(f"{HUB}{token}}}}}").weights
+    assert identity(drafting(f"{HUB}}}}}")) == identity(drafting(f"{HUB}{token}}}}}"))
 
 
 def test_a_state_of_other_weights_is_refused_in_a_sentence_that_says_what_changed() -> None:

@@ -43,6 +43,10 @@ BOTH = tuple(Target(backend=name, model=name) for name in BACKENDS)
 
 
 def check(embedded: EmbeddedClassifier, prompt: Prompt, side: str, intent: str) -> None:
+    """Check a decision by the shipped priors: those of a local model fine-tuned for SQL and JSON.
+
+    `llama-3-8b.tsv` holds decisions for one that is not; `classifier/test_priors.py` checks them.
+    """
     verdict = embedded.judge(prompt)
     made = decide(Policy(), BOTH, BACKENDS, verdict, lambda _: True)
     assert made.targets[0].backend == side.removesuffix("*")

@@ -25,6 +25,7 @@ FULL = t.RouteTable(
                 t.Target(backend="openai", model="gpt-4o", lacks=("audio",)),
             ),
             classified=True,
+            priors={"text-to-sql": 0.62},
         ),
         "gpt-4o": t.Model(targets=(t.Target(backend="openai", model="gpt-4o"),)),
     },
@@ -169,6 +170,9 @@ def _with(path: str, value: Any) -> bytes:
         ),
         pytest.param(
             _with("models/gpt-4o/targets", []), "$.models", id="a model without any target"
+        ),
+        pytest.param(
+            _with("models/auto/priors", {"chat": 1}), "$.models", id="a prior that is certain"
         ),
         pytest.param(
             _with("models/gpt-4o/targets/0/backend", "azure"),

@@ -221,7 +221,7 @@ async def test_requests_are_counted_by_the_way_they_went():
 
 async def test_a_fault_of_the_router_is_500_and_quotes_nothing(caplog):
     class Broken:
-        async def classify(self, prompt, asker=""):  # noqa: ARG002  Classifier
+        async def classify(self, prompt, asker="", priors=None):  # noqa: ARG002  Classifier
             raise RuntimeError(prompt.turn)
 
         async def close(self):

@@ -92,6 +92,8 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One kind of work, and how models do at it. `data/tasks.toml` names the source."""
 
     name: str
+    intent: str
+    """What the router's classifier calls such prompts."""
     title: str
     scores: tuple[Score, ...]
 

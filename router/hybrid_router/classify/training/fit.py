@@ -245,6 +245,7 @@ def train(
         bias=bias,
         words=weights,
         scales=scales,
+        priors={intent: prior.probability for intent, prior in PRIORS.items()},
         curve=curve(rows, [_p(scales[n], s) for n, s in zip(asked, scores, strict=True)]),
     )
     return gzip.compress(msgspec.json.encode(parameters), 9, mtime=0)

@@ -22,7 +22,7 @@ class Prior:
 
 PRIORS = {
     "text-to-sql": Prior(0.89, 0.3, "fine-tuned 8B, task table"),
-    "json-extraction": Prior(0.96, 0.2, "fine-tuned 8B, task table"),
+    "json-extraction": Prior(0.97, 0.2, "fine-tuned 8B, task table"),
     "intent-routing": Prior(0.94, 0.2, "fine-tuned 8B, task table"),
     "debugging": Prior(0.68, 0.3, "fine-tuned 8B, task table"),
     "code-writing": Prior(0.72, 0.3, "judgement"),
