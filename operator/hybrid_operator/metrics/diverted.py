@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from operator import lt, sub
 from typing import TYPE_CHECKING, NamedTuple
 
-from hybrid_operator.metrics.samples import lines, samples
+from hybrid_operator.metrics.samples import lines, samples, started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +21,7 @@ UNSERVED = "unserved"
 API = "api"
 """For all other reasons: a provider did."""
 
-STARTED = "process_start_time_seconds"
-
-_LINES = lines((REQUESTS, TOKENS, LOCAL_ONLY, WAITING, STARTED))
+_LINES = lines((REQUESTS, TOKENS, LOCAL_ONLY, WAITING))
 
 
 class Flow(NamedTuple):
@@ -64,12 +63,9 @@ def read(text: str) -> Reading:
         ValueError: what is read is not Prometheus text, or counts nothing.
         KeyError: a label is missing.
     """
-    started, waiting = 0.0, defaultdict[str, float](float)
+    waiting: dict[str, float] = defaultdict(float)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for name, labels, value in samples(_LINES, text):
-        if name == STARTED:
-            started = value
-            continue
         if name == WAITING:
             waiting[labels["backend"]] += value
             continue
@@ -88,7 +84,7 @@ def read(text: str) -> Reading:
         )
         for name in {*(backend for backend, _ in list(sums)), *list(waiting)}
     }
-    return Reading(past, started)
+    return Reading(past, started(text))
 
 
 def increase(before: Reading, after: Reading) -> Mapping[str, Past] | None:
@@ -116,7 +112,7 @@ def grown(before: Past, after: Past) -> Past:
 
 def _back(before: Past, after: Past) -> bool:
     """Whether a counter did not go on."""
-    return any(new < old for old, new in zip(_counters(before), _counters(after), strict=True))
+    return any(map(lt, _counters(after), _counters(before)))
 
 
 def _counters(past: Past) -> tuple[float, ...]:
@@ -124,6 +120,6 @@ def _counters(past: Past) -> tuple[float, ...]:
 
 
 def _grown(before: Flow, after: Flow) -> Flow:
-    if any(new < old for old, new in zip(before, after, strict=True)):
+    if any(map(lt, after, before)):
         return after
-    return Flow(*(new - old for old, new in zip(before, after, strict=True)))
+    return Flow(*map(sub, after, before))

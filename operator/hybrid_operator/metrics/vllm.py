@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hybrid_operator.metrics.histogram import EMPTY, Histogram, growth, histogram
-from hybrid_operator.metrics.samples import lines, number, sample
+from hybrid_operator.metrics.samples import lines, number, sample, started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,13 +32,11 @@ ITL = (
     "vllm:inter_token_latency_seconds_bucket",
     "vllm:time_per_output_token_seconds_bucket",
 )
-STARTED = "process_start_time_seconds"
-"""Of Prometheus' own client; a release with several API server processes does not say it."""
 
 _BUCKETS = frozenset({TTFT, *ITL})
 _READ = frozenset(
     {PROMPT, BY_SOURCE, *CACHED, GENERATED, RUNNING, WAITING, WAITING_BY_REASON, *KV_USAGE}
-    | {PREEMPTIONS, TTFT, *ITL, STARTED}
+    | {PREEMPTIONS, TTFT, *ITL}
 )
 _LINES = lines(_READ, r'(?:(?<=_bucket)\{(?:.*,)?le="([^"\n]+)"\} (\S+)(?=\n|$)|(.*))')
 """Name, then bound and value of a bucket as vLLM writes it, as most are, or the rest as it is."""
@@ -79,6 +77,7 @@ class _Sums:
     values: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     computed: float | None = None
     capacity: float | None = None
+    started: float = 0.0
     buckets: dict[str, dict[float, float]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(float))
     )
@@ -99,7 +98,7 @@ def parse(pod: str, text: str) -> EngineReading:
 def _sums(text: str) -> _Sums:
     if text.count("\n") >= MAX_LINES:
         raise ValueError(f"its metrics have more than {MAX_LINES} lines")
-    sums = _Sums()
+    sums = _Sums(started=started(text))
     for name, bound, value, rest in _LINES.findall(f"\n{text}"):
         if bound:
             sums.buckets[name][_bound(name, bound)] += number(name, value)
@@ -126,7 +125,7 @@ def _reading(sums: _Sums) -> EngineReading:
         ttft=histogram(sums.buckets[TTFT]),
         itl=histogram(sums.buckets[ITL[0]] or sums.buckets[ITL[1]]),
         all_prompt=values[PROMPT],
-        started=values[STARTED],
+        started=sums.started,
     )
 
 
