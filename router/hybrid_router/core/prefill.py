@@ -13,6 +13,9 @@ from typing import Final
 PRIOR: Final = 4000.0
 """Prompt tokens/s before anything was seen: an 8B model on a GPU of 24 GB."""
 STEP: Final = 0.05
+FIRST_STEP: Final = 0.5
+"""The first answers move the rate by more: an engine may be far from what is assumed."""
+SHRINKS: Final = 0.9
 SHORT_SECONDS: Final = 0.1
 """An answer that began sooner, and was expected to, says nothing about the rate of prefill."""
 
@@ -24,14 +27,16 @@ class Prefill:
     began sooner than expected, down where it began later.
     """
 
-    __slots__ = ("rate",)
+    __slots__ = ("_step", "rate")
 
     def __init__(self) -> None:
         self.rate = PRIOR
+        self._step = FIRST_STEP
 
     def took(self, expected: float, seconds: float | None) -> None:
         """Learn from a stream that was expected to begin after some seconds, and when it did."""
         if seconds is None:
             return
         if expected >= SHORT_SECONDS or seconds >= SHORT_SECONDS:
-            self.rate *= 1.0 + (STEP if seconds < expected else -STEP)
+            self.rate *= 1.0 + (self._step if seconds < expected else -self._step)
+            self._step = max(self._step * SHRINKS, STEP)

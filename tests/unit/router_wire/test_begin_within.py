@@ -95,10 +95,10 @@ async def test_an_engine_that_is_faster_than_thought_gets_more():
         assert pool.prefill.rate > before
 
 
-@given(st.floats(50, 50_000), st.lists(st.integers(200, 20_000), min_size=400, max_size=400))
+@given(st.floats(50, 50_000), st.lists(st.integers(200, 20_000), min_size=60, max_size=60))
 def test_the_rate_comes_near_to_what_an_engine_does(rate, prompts):
     prefill = Prefill()
     for tokens in prompts:
         prefill.took(tokens / prefill.rate, tokens / rate)
-    told = max(prompts) / rate > SHORT_SECONDS * 4
-    assert not told or rate / 4 < prefill.rate < rate * 4
+    told = min(prompts) / rate > SHORT_SECONDS
+    assert not told or rate / 1.5 < prefill.rate < rate * 1.5
