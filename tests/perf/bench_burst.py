@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from tests.support.upstreams import Talk
 
 OUT = Path("build") / "bench"
-PROMPT, GENERATED = (150, 450), 8
-"""Words of a prompt, from and to, all as likely (a token or two each); tokens of an answer."""
+PROMPT, GENERATED = (30, 150), 8
+"""Words of a prompt, from and to, all as likely (some three tokens each); tokens of an answer."""
 LEARN = 24
 API_SECONDS = 0.6
 FASTER = 3.0
