@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from hybrid_operator.cli.main import cli
 from hybrid_router.classify import features, words
 from hybrid_router.classify.model import INTENTS
-from hybrid_router.classify.parameters import shipped
+from hybrid_router.classify.parameters import read, shipped
 from hybrid_router.classify.score import Score
 from hybrid_router.classify.training import evaluate, examples, fit, labels, measures
+from tests.support import training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +73,34 @@ def test_scores_out_of_fold_know_nothing_of_their_own_subject(
     rows = [label(f"s{n % 5}", f"s{n % 5} question {n}") for n in range(40)]
     assert len(fit.out_of_fold(rows, 3)) == 40
     assert len(seen) == 3
+
+
+def test_a_training_gives_the_same_bytes_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = training.trained(monkeypatch)
+    elsewhere = subprocess.run(
+        [sys.executable, "-m", "tests.support.training"],
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {"PYTHONHASHSEED": "4711"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert hashlib.sha256(once).hexdigest() == elsewhere.stdout
+    assert set(fit.model_of(once).scales) == set(shipped().scales)
+
+
+def test_a_training_uses_one_thread_for_more_would_add_up_in_another_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+
+    def fitted(*_: object) -> object:
+        seen.extend(pool["num_threads"] for pool in threadpool_info())
+        return shipped()
+
+    monkeypatch.setattr(fit, "_fitted", fitted)
+    assert read(fit.train([])) == shipped()
+    assert set(seen) == {1}
 
 
 def test_phrases_held_out_are_in_no_example_that_is_trained_on() -> None:

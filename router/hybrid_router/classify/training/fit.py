@@ -1,5 +1,8 @@
 """Training: labels and phrases in, a model file out, the same bytes every time.
 
+On one thread: how many there are decides in which order sums are made, and so the last digits. It
+takes no longer, for on cores that are shared they wait for each other.
+
 Needs the extra `train` (scikit-learn). The score is fitted on surface features; whole subjects are
 left out in turn, and the scores of the questions left out are what calibration and the quality
 curve are made of. Nothing is calibrated on a question that its own score was fitted on.
@@ -18,6 +21,7 @@ import msgspec
 import numpy as np
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from hybrid_router.classify import features, words
 from hybrid_router.classify.additive import PAIRED, Additive
@@ -229,6 +233,17 @@ def train(
         count: into how many parts the subjects are divided for scores out of fold.
         intents_fitted: what `intents` gave, to save fitting it again.
     """
+    with threadpool_limits(1):
+        parameters = _fitted(rows, said, count, intents_fitted)
+    return gzip.compress(msgspec.json.encode(parameters), 9, mtime=0)
+
+
+def _fitted(
+    rows: Sequence[Label],
+    said: Callable[[str], None],
+    count: int,
+    intents_fitted: tuple[list[float], dict[str, list[tuple[int, float]]]] | None,
+) -> Parameters:
     said(f"scoring {len(rows)} questions by fits that never saw their subject")
     scores = out_of_fold(rows, count)
     said("fitting the intents")
@@ -238,7 +253,7 @@ def train(
     said("fitting the score")
     scorer = Scorer(rows)
     scales = calibrated(rows, scores, asked) | _prior_scales(scorer)
-    parameters = Parameters(
+    return Parameters(
         features=features.NAMES,
         with_options=scorer.with_options,
         open=scorer.open,
@@ -248,7 +263,6 @@ def train(
         priors={intent: prior.probability for intent, prior in PRIORS.items()},
         curve=curve(rows, [_p(scales[n], s) for n, s in zip(asked, scores, strict=True)]),
     )
-    return gzip.compress(msgspec.json.encode(parameters), 9, mtime=0)
 
 
 def named(bias: list[float], weights: dict[str, list[tuple[int, float]]], text: str) -> str:
