@@ -87,7 +87,7 @@ DETECTORS: tuple[Detector, ...] = (
         words=(rb"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY",),
         form=re.compile(
             rb"-----BEGIN ([A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?)-----"
-            rb"(?:[A-Za-z0-9+/=:,.\- ()@]|\\[nr]|\s){0,12000}?-----END \1-----"
+            rb"(?:[A-Za-z0-9+/=:,.\-()@\s]|\\[nr]){0,12000}?-----END \1-----"
             rb"|-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----"
             rb"(?:[A-Za-z0-9+/=]|\\[nr]|\s){0,12000}"
         ),

@@ -9,6 +9,7 @@ groups stand among other groups says how sure that is.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from hybrid_router.datapolicy import checks
@@ -43,6 +44,7 @@ _FAR: Final = 2 * _DIGITS
 """Digits beside a card that are looked at, on each side."""
 
 
+@lru_cache(maxsize=256)
 def _kind(joint: bytes) -> bytes:
     """Return what a joint comes to without white space and markup."""
     if not joint.strip(b"_"):
@@ -50,6 +52,7 @@ def _kind(joint: bytes) -> bytes:
     return _blank.sub(b"", joint).strip(b"_") or _SPACE
 
 
+@lru_cache(maxsize=256)
 def _breaks(joint: bytes) -> bool:
     return any(each in joint for each in _BREAKS)
 

@@ -103,9 +103,11 @@ class Forms:
             text = buffer[low:high].decode(errors="replace")
             view = views.read(text)
             padded = f"\n{view.text}\n".encode(errors="replace")
+            at, start = 0, low
             for span in _in_characters(self.find(padded, depth=depth), padded):
                 first, last = view.source(span.start - 1, span.end - 1)
-                start = low + len(text[:first].encode())
+                start += len(text[at:first].encode())
+                at = first
                 end = start + len(text[first:last].encode())
                 found.append(_Candidate(span.type, start, end, _SURE))
         seen = -1
@@ -124,17 +126,12 @@ class Forms:
     def _candidates(self, buffer: bytes, hits: list[tuple[int, int]]) -> list[_Candidate]:
         found: list[_Candidate] = []
         known: dict[int, labels.Label | None] = {}
-        previous, reached = -1, 0
-        for index, end in hits:
+        for index, low, high, last in _windows(hits, self._detectors):
             detector = self._detectors[index]
-            if index != previous:
-                previous, reached = index, 0
-            low = max(reached, end - detector.back)
-            for match in detector.form.finditer(buffer, low, end + detector.ahead):
-                if match.start() > end:
+            for match in detector.form.finditer(buffer, low, high):
+                if match.start() > last:
                     break  # it has a trigger of its own, and the window may cut it short
                 start, stop = match.span("v" if "v" in detector.form.groupindex else 0)
-                reached = max(match.end(), match.start() + 1)
                 text = buffer[start:stop].decode(errors="replace")
                 strength = detector.judge(text, buffer, start, stop)
                 if strength is Strength.NONE:
@@ -143,6 +140,31 @@ class Forms:
                 if rank:
                     found.append(_Candidate(detector.type, start, stop, rank))
         return found
+
+
+def _windows(
+    hits: list[tuple[int, int]], detectors: Sequence[Detector]
+) -> list[tuple[int, int, int, int]]:
+    """Return (detector, low, high, end of the last trigger) of what is looked at, from `hits`.
+
+    Where triggers stand close together, as in a log of numbers, their surroundings are one window:
+    a form passes over each place once.
+    """
+    windows: list[tuple[int, int, int, int]] = []
+    current = -1
+    low = high = last = back = ahead = 0
+    for index, end in hits:
+        if index == current and end - back <= high:
+            high, last = end + ahead, end
+            continue
+        if current >= 0:
+            windows.append((current, low, high, last))
+        current, last = index, end
+        back, ahead = detectors[index].back, detectors[index].ahead
+        low, high = max(0, end - back), end + ahead
+    if current >= 0:
+        windows.append((current, low, high, last))
+    return windows
 
 
 def _code(expression: bytes) -> bool:

@@ -99,21 +99,25 @@ def read(text: str) -> View:
     starts: list[int] = []
     ends: list[int] = []
 
-    def add(char: str, start: int, end: int) -> None:
-        for each in char:
-            chars.append(each)
-            starts.append(start)
-            ends.append(end)
+    def plain(start: int, end: int) -> None:
+        folded = [fold(char) for char in text[start:end]]
+        chars.extend(folded)
+        starts.extend(range(start, end))
+        ends.extend(range(start + 1, end + 1))
 
     at = 0
     for match in _escape.finditer(text):
-        for index in range(at, match.start()):
-            add(fold(text[index]), index, index + 1)
-        add(fold(_resolved(match)), match.start(), match.end())
+        plain(at, match.start())
+        chars.append(fold(_resolved(match)))
+        starts.append(match.start())
+        ends.append(match.end())
         at = match.end()
-    for index in range(at, len(text)):
-        add(fold(text[index]), index, index + 1)
-    return View("".join(chars), starts, ends)
+    plain(at, len(text))
+    read_as = "".join(chars)
+    if len(read_as) != len(chars):  # some are invisible
+        kept = [index for index, char in enumerate(chars) if char]
+        starts, ends = [starts[i] for i in kept], [ends[i] for i in kept]
+    return View(read_as, starts, ends)
 
 
 def _resolved(match: re.Match[str]) -> str:

@@ -1,9 +1,21 @@
 """Of findings that overlap, the surest stays; of equals, the longest."""
 
+from itertools import pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_router.datapolicy.scanner import Scanner, Span, _Candidate, _resolve
+from hybrid_router.datapolicy.scanner import (
+    BUILT_IN,
+    Scanner,
+    Span,
+    _Candidate,
+    _resolve,
+    _windows,
+)
+
+SCANNER = Scanner(["email", "payment-card"])
 
 
 def chosen(candidates):
@@ -32,7 +44,44 @@ def test_the_surest_and_longest_stay(candidates):
     assert _resolve(list(candidates)) == chosen(candidates)
 
 
+HITS = st.lists(st.tuples(st.integers(0, len(BUILT_IN) - 1), st.integers(0, 900)), max_size=40)
+
+
+@given(HITS)
+def test_every_trigger_is_looked_around_and_no_place_twice_by_one_detector(hits):
+    windows = _windows(sorted(hits), BUILT_IN)
+    for index, end in hits:
+        low, high = max(0, end - BUILT_IN[index].back), end + BUILT_IN[index].ahead
+        assert any(w[0] == index and w[1] <= low and high <= w[2] for w in windows)
+    for before, after in pairwise(windows):
+        assert before[0] != after[0] or before[2] < after[1]
+
+
+@pytest.mark.parametrize(
+    ("piece", "types"),
+    [
+        ("аdmin@exаmple.org ", {"email"}),  # noqa: RUF001  look-alikes
+        ("４１１１ 1111 1111 1111\n\n", {"payment-card"}),  # noqa: RUF001  full width
+    ],
+)
+def test_places_in_a_long_text_that_is_read_as_it_looks_are_right(piece, types):
+    text = "é " + piece * 300
+    spans = SCANNER.scan(text)
+    size = len(piece)
+    assert [(span.start - 2) // size for span in spans] == list(range(300))
+    assert {text[span.start : span.end] for span in spans} == {
+        piece[: spans[0].end - spans[0].start]
+    }
+    assert {span.type for span in spans} == types
+
+
 def test_a_log_full_of_addresses_is_scanned_to_its_end():
     # 40,000 findings: where each is held against all others, this takes minutes.
     log = "".join(f"{i} from 10.0.{i % 255}.{i % 251}\n" for i in range(40_000))
     assert len(Scanner(["ipv4"]).scan(log)) == 40_000
+
+
+def test_keys_that_begin_again_and_again_and_never_end_are_read_once():
+    # Where a space could be read in two ways, the second beginning took for ever.
+    text = f"{'-' * 5}BEGIN PRIVATE KEY{'-' * 5}\nMIIE" * 40
+    assert {span.type for span in Scanner(["private-key"]).scan(text)} == {"private-key"}
