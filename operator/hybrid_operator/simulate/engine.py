@@ -36,6 +36,8 @@ class Job:
     arrived: float
     prompt: int
     generated: int
+    before: int = 0
+    """Tokens of its prompt and of those before it, when it came."""
     left: float = 0.0
     """Prompt tokens that are not computed yet."""
     first_token: float | None = None
@@ -65,8 +67,6 @@ class Engine:
     batched: int = BATCHED
     """Tokens of a step: of prompts, and one of each request that decodes."""
     now: float = 0.0
-    leaving: bool = False
-    """Whether it takes no new request."""
     finished: list[Job] = field(default_factory=list)
     backlog: float = 0.0
     """Engine-seconds of work that is not done yet."""
@@ -91,12 +91,10 @@ class Engine:
         """Requests at the engine."""
         return len(self._waiting) + len(self._prefilling) + len(self._decoding)
 
-    def begins_in(self, prompt: int) -> float:
-        """Return the seconds until a request's first token; 0 where none is before it."""
-        before = sum(job.left for job in self._prefilling) + sum(
-            job.prompt for job in self._waiting
-        )
-        return (before + prompt) / self._prefill_rate if before else 0.0
+    @property
+    def prefilling(self) -> int:
+        """Tokens of the prompts whose first token is not there yet."""
+        return self._prompts + sum(job.prompt for job in self._waiting)
 
     def add(self, job: Job) -> None:
         """Take a request, at the present time."""

@@ -30,12 +30,30 @@ if TYPE_CHECKING:
 
 API_TTFT_SECONDS, API_ITL_SECONDS = 0.6, 0.02
 """Median latency of the API."""
+LEAST_TOKENS, QUANTILE = 512, 0.1
+"""Of what the router learns."""
 SPREAD = 0.25
 """Sigma of the logarithm of the API's latency and of cold starts."""
 PERIOD = 5.0
 """Seconds between two looks of a policy."""
 LATENCY_SECONDS, LATENCY_QUANTILE = 60.0, 0.9
 """Over which a policy sees the latencies of engines, and which of them."""
+
+
+@dataclass(slots=True)
+class Prefill:
+    """How fast engines compute prompts, as the router learns it (`core/prefill.py` there)."""
+
+    rate: float = 4000.0
+    step: float = 0.5
+
+    def took(self, tokens: int, seconds: float) -> None:
+        """Learn from a request: the tokens of its prompt and of those before it."""
+        if tokens < LEAST_TOKENS:
+            return
+        self.step = max(self.step * 0.9, 0.05)
+        faster = tokens > self.rate * seconds
+        self.rate *= 1 + self.step * (QUANTILE if faster else QUANTILE - 1)
 
 
 @dataclass(slots=True)
@@ -68,6 +86,7 @@ class Simulation:
     _latencies: deque[tuple[float, float, float]] = field(default_factory=deque)
     """Of engines of late: when, and seconds to the first token and between tokens."""
     _slots: float = field(init=False)
+    _prefill: Prefill = field(default_factory=Prefill)
     _batched: int = field(init=False)
     """Tokens of an engine's step."""
 
@@ -107,10 +126,14 @@ class Simulation:
         self._period.usd += usd
         self._period.tokens += request.prompt + request.generated
         best = self._choose(request.at)
-        if best is None or best.begins_in(request.prompt) > TTFT_SECONDS:
+        if best is None:
             self._to_api(request, usd)
-        else:
-            best.add(Job(request.at, request.prompt, request.generated))
+            return
+        before = best.prefilling + request.prompt
+        if best.prefilling and before / self._prefill.rate > TTFT_SECONDS:
+            self._to_api(request, usd)
+            return
+        best.add(Job(request.at, request.prompt, request.generated, before))
 
     def _choose(self, at: float) -> Engine | None:
         count = len(self._ready)
@@ -193,6 +216,7 @@ class Simulation:
             ttft = first - job.arrived
             self._judge(job.arrived, ttft, itl)
             self._latencies.append((done, ttft, itl))
+            self._prefill.took(job.before, ttft)
         engine.finished.clear()
 
     def _late(self, at: float) -> tuple[float, float] | None:

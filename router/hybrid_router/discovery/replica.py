@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Replica:
     """One address of a backend, and what is known about it."""
 
-    __slots__ = ("_pool", "breaker", "computed_at", "outstanding", "seed", "since", "url")
+    __slots__ = ("_pool", "breaker", "outstanding", "prefilling", "seed", "since", "url")
 
     def __init__(self, url: str, pool: Pool, breaker: Breaker) -> None:
         self.url = url
@@ -27,8 +27,8 @@ class Replica:
         self.breaker = breaker
         self.outstanding = 0
         """Estimated tokens of the requests under way."""
-        self.computed_at = -math.inf
-        """When it has computed the prompts that it was sent, as far as is known."""
+        self.prefilling = 0
+        """Tokens of the prompts whose first token is not there yet, where somebody asks."""
         self.since = -math.inf
         """When it came, if others were there before."""
         self._pool = pool
@@ -52,12 +52,26 @@ class Replica:
         self._pool.queue.wake()
         self.breaker.record(outcome, now, retry_after)
 
-    def begins_in(self, tokens: int, now: float) -> float:
+    def begins_in(self, tokens: int) -> float:
         """Return the seconds until a prompt that is sent now is computed, estimated."""
-        return max(self.computed_at - now, 0.0) + tokens / self._pool.prefill.rate
+        return (self.prefilling + tokens) / self._pool.prefill.rate
 
-    def queue(self, tokens: int, now: float) -> float:
-        """Count a prompt that is sent now; return the seconds until it is computed, estimated."""
-        seconds = self.begins_in(tokens, now)
-        self.computed_at = now + seconds
-        return seconds
+
+class Prompt:
+    """A prompt that a replica has not computed yet.
+
+    Attributes:
+        before: its tokens, and those before it.
+    """
+
+    __slots__ = ("_replica", "_tokens", "before")
+
+    def __init__(self, replica: Replica, tokens: int) -> None:
+        self._replica, self._tokens = replica, tokens
+        replica.prefilling += tokens
+        self.before = replica.prefilling
+
+    def computed(self) -> None:
+        """Take note that it is computed, or given up; more than once does no harm."""
+        self._replica.prefilling -= self._tokens
+        self._tokens = 0

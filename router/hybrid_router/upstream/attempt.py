@@ -22,6 +22,7 @@ from hybrid_router.upstream.errors import ProtocolBroken, Stale, TimedOut, Upstr
 from hybrid_router.upstream.failures import Failure, broken, of_error, of_status
 
 if TYPE_CHECKING:
+    from hybrid_router.discovery.replica import Prompt
     from hybrid_router.openai.form import Form
     from hybrid_router.server.exchange import Flow
     from hybrid_router.upstream.pool import Origin
@@ -135,7 +136,7 @@ class Attempt:
 
     __slots__ = (
         "_client", "_clocks", "_ended", "_headers", "_parts", "_prefix", "_sent", "_size",
-        "_status", "_ticker", "_wire", "deadline", "form",
+        "_status", "_ticker", "_wire", "deadline", "form", "prompt",
     )  # fmt: skip
 
     def __init__(
@@ -152,6 +153,8 @@ class Attempt:
         """
         self._client = client
         self.form = form
+        self.prompt: Prompt | None = None
+        """Told when something generated is there."""
         self._prefix = prefix
         self._clocks = clocks
         self._ticker = ticker

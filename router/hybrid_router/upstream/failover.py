@@ -22,7 +22,7 @@ from hybrid_router.upstream.budget import RetryBudget
 from hybrid_router.upstream.draft import drafting
 from hybrid_router.upstream.failures import NOT_TAKEN, Cause
 from hybrid_router.upstream.job import Held, Job, Place
-from hybrid_router.upstream.late import begins_late
+from hybrid_router.upstream.late import begins_late, queued
 from hybrid_router.upstream.outgoing import located, passed_headers, post
 from hybrid_router.upstream.pace import Pace
 from hybrid_router.upstream.relay import Relay
@@ -151,7 +151,7 @@ class Failover:
             if replica is None or (same and not self._affords(job, target.backend, now)):
                 continue
             job.at, found = index, Place(target, pool, replica)
-            if begins_late(job, found, now, self._sooner):
+            if begins_late(job, found, self._sooner):
                 job.put_off()
                 return self._next(job)
             if not same:
@@ -250,10 +250,8 @@ class Failover:
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
         began = time.monotonic()
         replica.acquire(job.tokens)
-        expected = 0.0
-        if pool.backend.begin_within is not None:
-            expected = replica.queue(call.prompt_tokens, began)
-        held = Held(job.tokens, job.accounted, pool.reserve(job.tokens, began), span, expected)
+        prompt = attempt.prompt = queued(job, place)
+        held = Held(job.tokens, job.accounted, pool.reserve(job.tokens, began), span, prompt)
         try:
             ended = job.last = await attempt.run(origin, request)
         except BaseException:
@@ -274,8 +272,10 @@ class Failover:
         place.replica.release(held.tokens, outcome, now, after)
         self._metrics.attempt(target.backend, outcome, status)
         self._account(job, target, attempt, ended)
-        if held.expected and job.call.stream and ended is not None:
-            place.pool.prefill.took(held.expected, ended.first_token)
+        if held.prompt is not None:
+            held.prompt.computed()
+            if job.call.stream and ended is not None:
+                place.pool.prefill.took(held.prompt.before, ended.first_token)
         if held.reserved is not None:
             held.reserved.settle(job.accounted - held.accounted, now)
         if held.span is not None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hybrid_router.core.limits import Reservation
     from hybrid_router.datapolicy.gate import Clearance
     from hybrid_router.discovery.registry import Pool
-    from hybrid_router.discovery.replica import Replica
+    from hybrid_router.discovery.replica import Prompt, Replica
     from hybrid_router.openai.request import Call, Outgoing
     from hybrid_router.table import Backend, Policy, Target
     from hybrid_router.telemetry.trace import Tried
@@ -169,7 +169,7 @@ class Held:
         accounted: tokens that were booked for the request before.
         reserved: of the account's limits; None without limits.
         span: where spans are recorded.
-        expected: seconds until the answer begins; 0 where nobody asks.
+        prompt: as far as it is not computed; None where nobody asks.
     """
 
     def __init__(
@@ -178,10 +178,10 @@ class Held:
         accounted: int,
         reserved: Reservation | None,
         span: AttemptSpan | None,
-        expected: float,
+        prompt: Prompt | None,
     ) -> None:
         self.tokens = tokens
         self.accounted = accounted
         self.reserved = reserved
         self.span = span
-        self.expected = expected
+        self.prompt = prompt

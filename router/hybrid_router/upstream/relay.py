@@ -122,6 +122,8 @@ class Relay(Attempt):
 
     def _commit(self, now: float) -> None:
         self._first_token = now - self._sent
+        if self.prompt is not None:
+            self.prompt.computed()
         self._client.flow = self
         self._client.start(self._status, self._head_lines(_EVENTS) + _NO_CACHE)
 

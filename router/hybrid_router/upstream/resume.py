@@ -156,6 +156,8 @@ class Continuation(Relay):
 
     def _commit(self, now: float) -> None:
         self._first_token = now - self._sent
+        if self.prompt is not None:
+            self.prompt.computed()
         self._client.attach(self)
 
     def _break(self) -> None:

@@ -5,9 +5,17 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_router.core.prefill import SHORT_SECONDS, Prefill
+from hybrid_router.core.prefill import PRIOR, Prefill
 from tests.support.routers import PATIENT, Says, backend, router, table, until
-from tests.support.upstreams import Upstream, answers, replies, streams
+from tests.support.upstreams import (
+    Upstream,
+    answers,
+    begins,
+    delta,
+    replies,
+    silence,
+    streams,
+)
 
 LONG = [{"role": "user", "content": "word " * 8_000}]
 """About 10,000 tokens: 2.5 s at the rate that is assumed before anything was seen."""
@@ -95,10 +103,53 @@ async def test_an_engine_that_is_faster_than_thought_gets_more():
         assert pool.prefill.rate > before
 
 
-@given(st.floats(50, 50_000), st.lists(st.integers(200, 20_000), min_size=60, max_size=60))
+async def test_a_client_that_left_leaves_nothing_to_compute():
+    async with (
+        Upstream(silence) as local,
+        Upstream() as api,
+        router(both(local, api, beginWithin=2.0), classifier=Says(0.99)) as r,
+    ):
+        (replica,) = r.registry.pool("local").replicas
+        asked = asyncio.create_task(r.chat("auto", messages=LONG, stream=True))
+        await until(lambda: replica.prefilling > 5_000)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        await until(lambda: replica.prefilling == 0)
+
+
+async def test_what_has_begun_is_computed():
+    async with (
+        Upstream(begins(delta(content="x"), then=silence)) as local,
+        Upstream() as api,
+        router(both(local, api, beginWithin=2.0), classifier=Says(0.99)) as r,
+    ):
+        (replica,) = r.registry.pool("local").replicas
+        asked = asyncio.create_task(r.chat("auto", messages=LONG, stream=True))
+        await until(lambda: local.received and not replica.prefilling)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+
+
+@given(st.floats(50, 50_000), st.lists(st.integers(600, 20_000), min_size=80, max_size=80))
 def test_the_rate_comes_near_to_what_an_engine_does(rate, prompts):
     prefill = Prefill()
     for tokens in prompts:
-        prefill.took(tokens / prefill.rate, tokens / rate)
-    told = min(prompts) / rate > SHORT_SECONDS
-    assert not told or rate / 1.5 < prefill.rate < rate * 1.5
+        prefill.took(tokens, tokens / rate)
+    assert min(rate, PRIOR) / 1.5 < prefill.rate < rate * 1.5
+
+
+def test_the_rate_is_one_that_nine_of_ten_reach():
+    prefill = Prefill()
+    for number in range(2_000):
+        prefill.took(1_000, 1.0 if number % 20 == 0 else 0.25)
+    assert 2_000 < prefill.rate < 4_400
+    for number in range(2_000):
+        prefill.took(1_000, 1.0 if number % 5 == 0 else 0.25)
+    assert prefill.rate < 1_500
+
+
+def test_short_prompts_say_nothing():
+    prefill = Prefill()
+    for _ in range(100):
+        prefill.took(20, 0.2)
+    assert prefill.rate == PRIOR
