@@ -10,7 +10,9 @@ the table changes, and replicas come and go. Asserted, request by request:
 - nothing is lost: each answer is whole and 200, or a stream that says so by an error event and was
   not resumable;
 - nothing is doubled: the text of a stream is what one backend says, once;
-- nothing leaks: connections, tasks and descriptors are as many as before.
+- nothing leaks: connections, tasks and descriptors are as many as before;
+- nothing leaves: every tenth request holds a payment card, which must stay, and the API never sees
+  one; where the local model's retry budget is spent, the client is told to come back (503).
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ MODEL = Model(pieces("Größe 世界 🙂 and words of one token each", 3))
 TIMES = {"connect": 5, "firstByte": 1.0, "idle": 0.5}
 CALM = {"connect": 20, "firstByte": 60, "idle": 60}
 FLAP_SECONDS = 0.2
+CARD, KEPT_SHARE = "4111 1111 1111 1111", 0.1
 
 
 async def whole(talk: Talk) -> None:
@@ -148,7 +151,7 @@ def table(up: dict[str, Upstream], bad: list[str], generation: int) -> dict[str,
             "api": backend(up["api"].url, trust="external", timeouts=CALM),
         },
         "models": {"m": {"targets": [target, api]}},
-        "policy": {"deadline": 60, "attempts": 10},
+        "policy": {"deadline": 60, "attempts": 10, "data": {"keepLocal": ["payment-card"]}},
     }
 
 
@@ -188,7 +191,7 @@ class Chaos:
 
     async def _storm(self) -> None:
         ups = {name: Upstream(self._bad) for name in ("a", "b", "c")}
-        ups |= {"good": Upstream(whole), "api": Upstream(whole)}
+        ups |= {"good": Upstream(whole), "api": Upstream(self._api)}
         for up in ups.values():
             await up.__aenter__()
         async with router(table(ups, ["a", "b", "c"], 1)) as r:
@@ -206,6 +209,11 @@ class Chaos:
             return
         with suppress(RuntimeError):  # uvloop's word for a connection that the router has dropped
             await self.draw.choice(misbehaviours(self.draw))(talk)
+
+    async def _api(self, talk: Talk) -> None:
+        if CARD in talk.request.body.decode():
+            self.tally.note("a card at the API", wrong="it had to stay")
+        await whole(talk)
 
     async def _flap(self, r: Router, ups: dict[str, Upstream]) -> None:
         generation = 1
@@ -226,7 +234,9 @@ class Chaos:
         if kind == "tools":
             fields["stop"] = ["never said"]  # not resumable
         leaves = self.draw.random() < 0.02
-        body = {"model": "m", "messages": [{"role": "user", "content": fields["user"]}], **fields}
+        kept = self.draw.random() < KEPT_SHARE
+        said = f"pay with {CARD}, {fields['user']}" if kept else fields["user"]
+        body = {"model": "m", "messages": [{"role": "user", "content": said}], **fields}
         connection = await r.connect()
         try:
             await connection.send(request("POST", "/v1/chat/completions", body))
@@ -237,7 +247,10 @@ class Chaos:
             reply = await asyncio.wait_for(connection.reply(), 120)
         finally:
             await connection.close()
-        self._judge(kind, reply)
+        if kept and reply.status == 503 and reply.error["code"] == "data_policy":
+            self.tally.note("kept, and told to come back")
+        else:
+            self._judge(kind, reply)
 
     def _judge(self, kind: str, reply: Reply) -> None:
         if reply.status != 200:
