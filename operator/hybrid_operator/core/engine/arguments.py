@@ -135,10 +135,8 @@ def whole(text: str) -> int:
     if found is None:
         return 0
     number, unit = found.groups()
-    size = 1 if not unit else 1000 ** _UNITS.index(unit.lower())
-    if unit.isupper():
-        size = 1024 ** _UNITS.index(unit.lower())
-    return int(Decimal(number) * size)
+    step = 1024 if unit.isupper() else 1000
+    return int(Decimal(number) * step ** _UNITS.index(unit.lower() or " "))
 
 
 _UNITS = " kmgt"

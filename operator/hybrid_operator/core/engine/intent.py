@@ -195,16 +195,17 @@ def _may_be_short(model: ModelSpec, found: Shape, defaults: EngineDefaults) -> b
 def ttft_seconds(model: ModelSpec) -> float | None:
     """Return the objective for the time to the first token."""
     objectives = model.scaling.objectives if model.scaling else None
-    return _seconds(objectives.ttft) if objectives else None
+    return seconds_of(objectives.ttft) if objectives else None
 
 
 def itl_seconds(model: ModelSpec) -> float | None:
     """Return the objective for the time between two tokens."""
     objectives = model.scaling.objectives if model.scaling else None
-    return _seconds(objectives.itl) if objectives else None
+    return seconds_of(objectives.itl) if objectives else None
 
 
-def _seconds(text: str | None) -> float | None:
+def seconds_of(text: str | None) -> float | None:
+    """Return a duration of the resource in seconds; None where it says nothing."""
     return None if text is None else duration(text).total_seconds()
 
 

@@ -6,7 +6,6 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from hybrid_operator.api.base import duration
 from hybrid_operator.core import replicas, table
 from hybrid_operator.core.engine import intent, throughput
 from hybrid_operator.core.engine.defaults import CURRENT
@@ -56,7 +55,7 @@ def policy(model: ModelSpec, prices: Mapping[str, str]) -> Policy:
         least=replicas.initial(scaling),
         most=replicas.upper(scaling),
         utilization=float(scaling.target_utilization or UTILIZATION),
-        idle_seconds=_seconds(scaling.idle_after),
+        idle_seconds=intent.seconds_of(scaling.idle_after),
         gpu_hour_usd=None if each is None else float(Decimal(each)) * gpus,
         objectives=_objectives(model),
         hints=_hints(scaling),
@@ -87,10 +86,6 @@ def _hints(scaling: Scaling) -> tuple[Hint, ...]:
 def _minutes(period: Period) -> tuple[int, int]:
     begin, end = (int(text[:2]) * 60 + int(text[3:]) for text in (period.begin, period.end))
     return begin, end
-
-
-def _seconds(text: str | None) -> float | None:
-    return None if text is None else duration(text).total_seconds()
 
 
 def api_price(spec: HybridInferenceSpec, model: str) -> tuple[float, float] | None:
