@@ -48,16 +48,18 @@ def _unmatched(match: Match, asked: Sequence[str], *, with_keys: bool) -> Iterat
         yield Problem("keys", "the rule never matches: without router.clientKeys there are no keys")
 
 
+def _local(spec: HybridInferenceSpec) -> list[str]:
+    return [name for m in spec.models for name in (m.name, *(lora.name for lora in m.loras))]
+
+
 def _models(spec: HybridInferenceSpec) -> list[str]:
-    local = [name for m in spec.models for name in (m.name, *(lora.name for lora in m.loras))]
     api = [m for p in spec.providers for m in p.models]
-    return [*local, *(m.name for m in api), *(m.upstream for m in api if m.upstream)]
+    return [*_local(spec), *(m.name for m in api), *(m.upstream for m in api if m.upstream)]
 
 
 def _asked(spec: HybridInferenceSpec) -> list[str]:
     served = [name for m in spec.models for name in m.served_names]
     full = [f"{p.name}/{m.name}" for p in spec.providers for m in p.models]
     aliases = [_AUTO, *(alias.name for alias in spec.routing.aliases)]
-    local = [name for m in spec.models for name in (m.name, *(lora.name for lora in m.loras))]
     api = [m.name for p in spec.providers for m in p.models]
-    return [*aliases, *local, *served, *api, *full]
+    return [*aliases, *_local(spec), *served, *api, *full]

@@ -119,7 +119,7 @@ def _too_long(model: ModelSpec, defaults: EngineDefaults, serving: Serving | Non
         return []
     tokens = serving.batched_tokens or 0 if serving is not None else 0
     step = known.step(tokens)
-    if known.least >= seconds:
+    if not known.attains(seconds):
         why = (
             f"cannot be had: reading the weights alone takes about {known.least * 1000:.0f} ms on "
             f"{model.accelerator.type}; ask for more, or choose a smaller format, a smaller model "

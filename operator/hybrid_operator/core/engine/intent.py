@@ -173,7 +173,7 @@ def _within_objective(model: ModelSpec, defaults: EngineDefaults) -> int | None:
     if seconds is None or found is None or not _may_be_short(model, found, defaults):
         return None
     known = rates(model, defaults)
-    if known is None or known.least >= seconds:
+    if known is None or not known.attains(seconds):
         return None  # no step is so short: short ones would only cost
     return known.step_tokens(seconds)
 

@@ -124,6 +124,10 @@ class Rates(msgspec.Struct, frozen=True):
     prefill: float
     """Prompt tokens/s where nothing else is done."""
 
+    def attains(self, seconds: float) -> bool:
+        """Whether any step can be so short."""
+        return self.least < seconds
+
     def step(self, tokens: int) -> float:
         """Return the seconds of a step with so many prompt tokens, where few decode."""
         return self.least + tokens / self.prefill

@@ -67,7 +67,7 @@ def _objectives(model: ModelSpec) -> Objectives:
     """Return the objectives, without one that no number of replicas attains."""
     itl = intent.itl_seconds(model)
     known = None if itl is None else intent.rates(model, CURRENT)
-    if itl is not None and known is not None and known.least >= itl:
+    if itl is not None and known is not None and not known.attains(itl):
         itl = None
     return Objectives(intent.ttft_seconds(model), itl)
 
