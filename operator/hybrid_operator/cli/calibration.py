@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid_operator.cli.cutting import down
-from hybrid_operator.cli.main import EXIT_NO, BadInputError
+from hybrid_operator.cli.main import EXIT_NO, BadInputError, cluster_options
 from hybrid_operator.cli.output import table
 from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.calibration import REJECT, manifest
@@ -190,16 +190,24 @@ def _move(pair: tuple[float, float]) -> str:
 @click.command()
 @click.argument("file", type=STATE)
 @click.argument("name")
-@click.option("-n", "--namespace", help="Defaults to the kubeconfig's.")
+@cluster_options
 @click.option("--print", "shows", is_flag=True, help="Print the ConfigMap instead of applying it.")
-def apply(file: Path, name: str, namespace: str | None, shows: bool) -> None:  # noqa: FBT001  click
+def apply(
+    file: Path,
+    name: str,
+    namespace: str | None,
+    context: str | None,
+    shows: bool,  # noqa: FBT001  click passes flags so
+) -> None:
     """Give the state in FILE to the HybridInference NAME.
 
     It becomes the ConfigMap that spec.routing.calibration names. The operator checks it and puts it
     into the routers' table; no router restarts. `hinf status` tells, in the condition Calibrated.
     """
     state = read_state(file)
-    _run(lambda kube, where: _apply(kube, Key(namespace or where, name), state, shows=shows))
+    _run(
+        lambda kube, where: _apply(kube, Key(namespace or where, name), state, shows=shows), context
+    )
 
 
 async def _apply(kube: Kube, key: Key, state: Calibration, *, shows: bool) -> None:
@@ -224,14 +232,14 @@ async def _apply(kube: Kube, key: Key, state: Calibration, *, shows: bool) -> No
 
 @click.command()
 @click.argument("name")
-@click.option("-n", "--namespace", help="Defaults to the kubeconfig's.")
-def rollback(name: str, namespace: str | None) -> None:
+@cluster_options
+def rollback(name: str, namespace: str | None, context: str | None) -> None:
     """Take back the calibration state in force of the HybridInference NAME.
 
     The one before is in force again, or none. The state is not taken again until another one has
     been applied.
     """
-    _run(lambda kube, where: _rollback(kube, Key(namespace or where, name)))
+    _run(lambda kube, where: _rollback(kube, Key(namespace or where, name)), context)
 
 
 async def _rollback(kube: Kube, key: Key) -> None:
@@ -252,9 +260,9 @@ async def _resource(kube: Kube, key: Key) -> dict[str, Any]:
         raise BadInputError(f"there is no HybridInference {key}") from None
 
 
-def _run(work: Callable[[Kube, str], Coroutine[Any, Any, None]]) -> None:
+def _run(work: Callable[[Kube, str], Coroutine[Any, Any, None]], context: str | None) -> None:
     async def run() -> None:
-        connection = connect()
+        connection = connect(context)
         kube = Kube(connection.http)
         try:
             await work(kube, connection.namespace)

@@ -131,6 +131,15 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--namespace` and `--context`: where in which cluster of KUBECONFIG."""
+    namespace = click.option("-n", "--namespace", help="Defaults to the context's.")
+    context = click.option(
+        "--context", help="Context of the kubeconfig; defaults to the current one."
+    )
+    return namespace(context(command))
+
+
 class FileCommand(click.Command):
     """A command that reads `-f FILE`, and says so to who leaves the `-f` out."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hybrid_operator.cli.main import EXIT_NO, BadInputError, output_option
+from hybrid_operator.cli.main import EXIT_NO, BadInputError, cluster_options, output_option
 from hybrid_operator.cli.output import emit, table
 from hybrid_operator.core import naming
 from hybrid_operator.kube.client import Kube, connect
@@ -23,9 +23,8 @@ _NO_CRD = (
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("-n", "--namespace", help="Defaults to the context's.")
+@cluster_options
 @click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace.")
-@click.option("--context", help="Context of the kubeconfig; defaults to the current one.")
 @output_option
 def status(
     name: str | None,

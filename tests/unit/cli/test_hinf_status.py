@@ -27,6 +27,13 @@ clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
 contexts: [{name: here, context: {cluster: c, user: u, namespace: ml}}]
 users: [{name: u, user: {token: not-to-be-seen}}]
 """
+HELD = {"outcomes": 9, "logLossBefore": 1, "logLossAfter": 1, "brierBefore": 0}
+STATE = {
+    "classifier": "embedded",
+    "model": "m1",
+    "maps": {"*": {"offset": -1.0}},
+    "heldOut": HELD | {"brierAfter": 0},
+}
 NOT_FOUND = replies(404, {"kind": "Status", "code": 404, "message": "not found"})
 KNOWN = replies(200, {"resources": [{"name": "hybridinferences"}]})
 SAID = 'User "jane" cannot list resource "hybridinferences" in the namespace "ml"'
@@ -130,6 +137,26 @@ async def test_several_files_are_merged_and_the_first_word_counts(tmp_path):
         chosen = await asyncio.to_thread(hinf, paths, "--context", "here")
     assert "there is no HybridInference in namespace elsewhere; -A looks" in current.output
     assert "there is no HybridInference in namespace ml; -A looks" in chosen.output
+
+
+@pytest.mark.parametrize("command", ["rollback", "apply"])
+async def test_a_calibration_goes_to_the_cluster_whose_context_is_named(tmp_path, command):
+    file = tmp_path / "state.json"
+    file.write_text(json.dumps(STATE))
+    args = ["classifier", command, *([str(file)] if command == "apply" else []), "support"]
+    config = yaml.safe_load(GOOD)
+    config["contexts"].append({"name": "two", "context": dict(config["contexts"][0]["context"])})
+    config["contexts"][1]["context"] |= {"cluster": "d", "namespace": "elsewhere"}
+    async with Upstream(NOT_FOUND) as server:
+        root = server.url.removesuffix("/v1")
+        config["clusters"].append({"name": "d", "cluster": {"server": root}})
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        runner = CliRunner(env={"KUBECONFIG": str(tmp_path / "config")})
+        result = await asyncio.to_thread(runner.invoke, cli, [*args, "--context", "two"])
+    assert (result.exit_code, result.output.strip()) == (
+        2,
+        "Error: there is no HybridInference elsewhere/support",
+    )
 
 
 @pytest.mark.parametrize(
