@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybrid_operator.cli.cutting import down
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, cluster_options
 from hybrid_operator.cli.output import table
 from hybrid_operator.cli.states import STATE, read_state
@@ -19,7 +18,7 @@ from hybrid_operator.kube.kinds import CHILDREN, RESOURCE, Key
 from hybrid_operator.kube.kubeconfig import ConnectError
 from hybrid_router.classify.parameters import shipped
 from hybrid_router.core.cascade import NAME as CASCADE
-from hybrid_router.core.cost import Prices
+from hybrid_router.core.cost import Prices, down
 from hybrid_router.outcomes import fit as fitting
 from hybrid_router.outcomes import log as logs
 from hybrid_router.outcomes.cutting import cheapest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ import msgspec
 from hybrid_operator.cli import texts
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, output_option
 from hybrid_operator.cli.output import emit, table
-from hybrid_router.core.cost import Cut, Prices, Sample, choose_cut, curve
+from hybrid_router.core.cost import Cut, Prices, Sample, choose_cut, curve, down
 from hybrid_router.table import Price
 
 if TYPE_CHECKING:
@@ -80,11 +79,6 @@ def _row(each: Cut) -> dict[str, Any]:
         "local": round(each.local, 4),
         "usd_per_1000_requests": round(each.usd * 1000, 6),
     }
-
-
-def down(threshold: float) -> float:
-    """Return it with four decimals and no higher: the sample that it is of stays local."""
-    return math.floor(threshold * 10_000) / 10_000
 
 
 def _page(chosen: Cut, cuts: Sequence[Cut], count: int) -> str:

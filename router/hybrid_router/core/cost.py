@@ -7,6 +7,7 @@ request over labelled samples, quality is a share of the API's on the same sampl
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -60,6 +61,11 @@ class Cut:
     """Share of requests answered locally."""
     usd: float
     """Per request, expected."""
+
+
+def down(threshold: float) -> float:
+    """Return it with four decimals and no higher: what it is the confidence of stays local."""
+    return math.floor(threshold * 10_000) / 10_000
 
 
 def curve(samples: Sequence[Sample], prices: Prices) -> list[Cut]:

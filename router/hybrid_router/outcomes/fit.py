@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from hybrid_router.core.calibration import corrected, log_odds, probability
+from hybrid_router.core.cost import down
 from hybrid_router.table import BINS, EVERY, Calibration, HeldOut, Map, Step
 
 if TYPE_CHECKING:
@@ -301,9 +303,11 @@ def _at_quality(
 def _kept(order: Sequence[float], truth: Sequence[float], api: float, quality: float) -> float:
     """Return the largest share, of the surest by `order` first, that keeps the quality."""
     surest = sorted(range(len(order)), key=lambda i: -order[i])
-    gained, best = 0.0, 0
-    for taken, i in enumerate(surest, start=1):
-        gained += truth[i] - api
+    gained, taken, best = 0.0, 0, 0
+    for _, equals in groupby(surest, key=order.__getitem__):  # no threshold parts them
+        for i in equals:
+            gained += truth[i] - api
+            taken += 1
         if len(order) * api + gained >= quality * len(order) * api:
             best = taken
     return best / max(len(order), 1)
@@ -321,27 +325,35 @@ def _curve_of(
         return ()
     if len(log.api) >= LEAST_API or not shipped:
         return _curve(after, good)
-    surest = sorted(after, reverse=True)
+    surest = sorted(map(down, after), reverse=True)
     steps = []
     for point in shipped:
         taken = sum(d.score >= point.threshold for d in log.decisions)
+        while 0 < taken < len(surest) and surest[taken] == surest[taken - 1]:
+            taken -= 1  # a threshold takes all equals or none of them
         cut = surest[taken - 1] if taken else 1.0
         steps.append(_step(cut, point.quality, taken / len(surest)))
     return tuple(steps)
 
 
 def _curve(confidences: Sequence[float], api: float) -> tuple[Step, ...]:
-    """Return what thresholds mean for these requests, by falling threshold."""
+    """Return what thresholds mean for these requests, by falling threshold.
+
+    A step ends with the last of its equals, for a threshold takes all of them: where a few
+    templates are asked again and again, there are few steps.
+    """
     surest = sorted(confidences, reverse=True)
-    n, gained = len(surest), 0.0
+    n, gained, taken, point = len(surest), 0.0, 0, 0
     steps = [_step(1.0, 1.0, 0.0)]
-    for taken, p in enumerate(surest, start=1):
-        gained += p - api
-        if taken * _POINTS // n > (taken - 1) * _POINTS // n and p < steps[-1].threshold:
-            quality = max(0.0, 1.0 + gained / (n * api))
-            steps.append(_step(p, quality, taken / n))
+    for cut, equals in groupby(surest, key=down):
+        for p in equals:
+            gained += p - api
+            taken += 1
+        if taken * _POINTS // n > point:
+            point = taken * _POINTS // n
+            steps.append(_step(cut, max(0.0, 1.0 + gained / (n * api)), taken / n))
     return tuple(steps)
 
 
 def _step(threshold: float, quality: float, local: float) -> Step:
-    return Step(threshold=round(threshold, 4), quality=round(quality, 4), local=round(local, 4))
+    return Step(threshold=threshold, quality=round(quality, 4), local=round(local, 4))

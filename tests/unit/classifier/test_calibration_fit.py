@@ -180,6 +180,26 @@ def test_while_the_api_is_not_judged_a_quality_keeps_the_share_that_it_had():
     assert decode_calibration(encode_calibration(fitted.state)).curve == fitted.state.curve
 
 
+SHIPPED = [Point(1.0, 1.0, 0.0), Point(0.85, 0.98, 0.2), Point(0.5, 0.9, 0.6), Point(0, 0.7, 1)]
+TEMPLATES = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+@settings(max_examples=60)
+@given(TEMPLATES, st.sampled_from([(), SHIPPED]), st.sampled_from([0.0, 1.0, None]))
+def test_a_threshold_of_the_curve_takes_the_share_that_it_says(templates, shipped, judged):
+    asked = [templates[i % len(templates)] for i in range(240)]
+    decisions = read([decision(str(i), score=score) for i, score in enumerate(asked)]).decisions
+    seen = said(0.7, judged, 60) if judged is not None else []
+    fitted = fitting.fit(log_of(seen, decisions), None, 0.85, 0.95, "", shipped)
+    after = [corrected(fitted.state.maps, "chat", score) for score in asked]
+    for step in fitted.state.curve[1:]:
+        local = [p for p in after if p >= step.threshold]
+        assert len(local) / 240 == pytest.approx(step.local, abs=1e-4) or step.threshold == 1.0
+        if not shipped:
+            quality = (240 - len(local) + sum(local)) / 240
+            assert quality == pytest.approx(step.quality, abs=1e-4)
+
+
 def drafts():
     """Return a cascade's log: sure drafts are right, unsure ones are not; ten tokens each."""
     lines = []
