@@ -14,6 +14,7 @@ import msgspec
 
 from hybrid_operator.api.base import GROUP
 from hybrid_operator.core.naming import INSTANCE_LABEL, MANAGER, instance
+from hybrid_operator.core.unmatched import local_names
 from hybrid_router.table import Calibration, TableError, decode_calibration
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def decide(observed: Observed, name: str, history: History) -> Decided:
 
 def suits(state: Calibration, observed: Observed) -> bool:
     """Return whether one of the resource's local models is one whose answers were judged."""
-    models = observed.spec.models if observed.spec is not None else ()
-    return not state.served or not {m.name for m in models}.isdisjoint(state.served)
+    names = local_names(observed.spec) if observed.spec is not None else ()
+    return not state.served or not set(names).isdisjoint(state.served)
 
 
 def in_force(decided: Decided | None, observed: Observed) -> Calibration | None:

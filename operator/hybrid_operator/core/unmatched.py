@@ -29,6 +29,11 @@ def problems(spec: HybridInferenceSpec) -> Iterator[Problem]:
         yield from _unknown_models(rule.models, models, f"{path}.models", "what the rule matches")
 
 
+def local_names(spec: HybridInferenceSpec) -> list[str]:
+    """Return what local answers come from: models and their adapters, as backends know them."""
+    return [name for m in spec.models for name in (m.name, *(lora.name for lora in m.loras))]
+
+
 def _unknown_models(
     names: Sequence[str], known: Sequence[str], path: str, refused: str
 ) -> Iterator[Problem]:
@@ -48,13 +53,9 @@ def _unmatched(match: Match, asked: Sequence[str], *, with_keys: bool) -> Iterat
         yield Problem("keys", "the rule never matches: without router.clientKeys there are no keys")
 
 
-def _local(spec: HybridInferenceSpec) -> list[str]:
-    return [name for m in spec.models for name in (m.name, *(lora.name for lora in m.loras))]
-
-
 def _models(spec: HybridInferenceSpec) -> list[str]:
     api = [m for p in spec.providers for m in p.models]
-    return [*_local(spec), *(m.name for m in api), *(m.upstream for m in api if m.upstream)]
+    return [*local_names(spec), *(m.name for m in api), *(m.upstream for m in api if m.upstream)]
 
 
 def _asked(spec: HybridInferenceSpec) -> list[str]:
@@ -62,4 +63,4 @@ def _asked(spec: HybridInferenceSpec) -> list[str]:
     full = [f"{p.name}/{m.name}" for p in spec.providers for m in p.models]
     aliases = [_AUTO, *(alias.name for alias in spec.routing.aliases)]
     api = [m.name for p in spec.providers for m in p.models]
-    return [*aliases, *_local(spec), *served, *api, *full]
+    return [*aliases, *local_names(spec), *served, *api, *full]

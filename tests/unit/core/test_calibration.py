@@ -116,6 +116,15 @@ def test_a_state_of_other_local_models_is_not_taken_and_one_in_force_rests() -> 
     assert in_force(after(replace(other, spec=seen.spec))) is not None
 
 
+def test_a_state_of_answers_that_an_adapter_gave_is_taken() -> None:
+    lora = "loras: [{name: sql, source: {pvc: {claim: adapters, path: sql}}}]"
+    adapted = MINIMAL.replace("accelerator:", f"{lora}\n    accelerator:")
+    asked = observed(adapted + "\nrouting: {calibration: {configMap: outcomes}}\n")
+    seen = after(offering(asked, structs.replace(OLD, served=("sql",))))
+    assert condition(plan(seen, NOW))[1] == "InForce"
+    assert in_force(seen) is not None
+
+
 def rolled_out() -> Observed:
     """Return a cluster in which NEW has followed OLD, under which 180 of 200 were good."""
     before = judged(after(offering(asking(), OLD)), **{OLD.digest: (180, 20)})
