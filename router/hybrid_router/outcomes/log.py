@@ -27,6 +27,7 @@ class _Draft(msgspec.Struct):
 class _Line(msgspec.Struct):
     """A line of either kind."""
 
+    time: float = 0.0
     request_id: str = ""
     type: str = ""
     key: str | None = None
@@ -104,6 +105,7 @@ _Key = tuple[str | None, str]
 def read(lines: Iterable[str]) -> Log:
     """Read logs, in any order and mixed with other lines, as `kubectl logs` gives them.
 
+    Those of several routers stand one behind another, so what was said last is told by the time.
     Where several classifiers decided, the one that decided most counts.
     """
     found = Log()
@@ -112,7 +114,10 @@ def read(lines: Iterable[str]) -> Log:
     for line in _lines(lines, found):
         at = line.key, line.request_id
         if line.type == "outcome":
-            judged.setdefault(at, {})[line.source, line.side] = line
+            said = judged.setdefault(at, {})
+            before = said.setdefault((line.source, line.side), line)
+            if line.time >= before.time:
+                said[line.source, line.side] = line
         elif line.confidence is not None and line.status == 200:  # noqa: PLR2004  OK
             decided[at] = line
     who = Counter((line.classifier, line.classifier_model) for line in decided.values())

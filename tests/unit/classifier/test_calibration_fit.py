@@ -160,6 +160,13 @@ def test_outcomes_are_joined_by_id_and_key_and_the_last_and_surest_word_counts()
     assert [d.request_id for d in found.decisions] == ["a", "b", "c", "d", "e"]
 
 
+def test_the_last_word_is_the_latest_whichever_routers_log_is_read_first():
+    later = outcome("a", score=1.0, time=9.0), outcome("b", score=None, time=9.0)
+    earlier = outcome("a", score=0.0, time=3.0), outcome("b", score=0.0, time=3.0)
+    found = read([decision("a"), decision("b"), *later, *earlier])
+    assert [(e.request_id, e.outcome) for e in found.examples] == [("a", 1.0)]
+
+
 def test_the_curve_of_a_state_is_of_what_was_asked_here():
     decisions = read([decision(str(i), score=(i % 100) / 100) for i in range(1000)]).decisions
     fitted = fitting.fit(log_of([], decisions), None, 0.85, 0.95, "")
