@@ -15,7 +15,13 @@ import msgspec
 from hybrid_router.core.datapolicy import BROKEN, NOTHING, Ruling, judge, rules
 from hybrid_router.datapolicy import document
 from hybrid_router.datapolicy.findings import Finding, findings
-from hybrid_router.datapolicy.redaction import PLACEHOLDER, Vault, rebuilt, replaced
+from hybrid_router.datapolicy.redaction import (
+    PLACEHOLDER,
+    Vault,
+    asks_for_json,
+    rebuilt,
+    replaced,
+)
 from hybrid_router.datapolicy.restoring import Restoring, restored
 from hybrid_router.memory import trim
 from hybrid_router.table import TYPES, UNSCANNED
@@ -169,7 +175,10 @@ class Gate:
                 raise WithheldError("what would be sent holds more than what was judged")
         if -1 in by_text:
             raise WithheldError("what would have to be redacted is a number")
-        vault = Vault(match[0] for text in read.texts for match in PLACEHOLDER.finditer(text))
+        vault = Vault(
+            (match[0] for text in read.texts for match in PLACEHOLDER.finditer(text)),
+            in_json=asks_for_json(read.value),
+        )
         changed = {
             index: replaced(read.texts[index], found, vault) for index, found in by_text.items()
         }

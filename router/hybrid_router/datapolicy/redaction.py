@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _string = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9-]{0,63}_[0-9]{1,6}\]")
+_JSON = ("json_object", "json_schema")
 LONGEST = 74
 """Characters of a placeholder, at most."""
 
@@ -27,11 +28,13 @@ class Vault:
 
     Args:
         taken: placeholders that the request itself contains.
+        in_json: the answer's text is to be JSON, in which values are written with its escapes.
     """
 
-    __slots__ = ("_by_value", "_counts", "_taken", "values")
+    __slots__ = ("_by_value", "_counts", "_taken", "in_json", "values")
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    def __init__(self, taken: Iterable[str] = (), *, in_json: bool = False) -> None:
+        self.in_json = in_json
         self._taken = frozenset(taken)
         self._by_value: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
@@ -64,6 +67,17 @@ class Vault:
             return escape(found) if escape is not None else found
 
         return PLACEHOLDER.sub(value, text)
+
+
+def asks_for_json(body: object) -> bool:
+    """Return whether the answer to a decoded body is to be JSON, on any surface."""
+    if not isinstance(body, dict):
+        return False
+    stated = [body.get("response_format"), body.get("output_format")]
+    for name in ("text", "output_config"):  # of responses, and of messages
+        part = body.get(name)
+        stated.append(part.get("format") if isinstance(part, dict) else None)
+    return any(isinstance(each, dict) and each.get("type") in _JSON for each in stated)
 
 
 def replaced(text: str, findings: Iterable[Finding], vault: Vault) -> str:

@@ -3,7 +3,8 @@
 A model repeats a placeholder token by token, so a stream may cut it anywhere: between two pieces of
 the network, and between two events. An event whose text ends in what may be the beginning of a
 placeholder waits for the next event of the same text, for a few events at most. In the arguments of
-a tool, which are JSON within a string, a value is written with JSON's escapes.
+a tool, which are JSON within a string, a value is written with JSON's escapes; likewise in the text
+of an answer that was asked for as JSON.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ MAX_WAITING = 64
 """Events that wait for the rest of a placeholder, at most."""
 JSON_FIELDS = frozenset({"arguments", "partial_json"})
 """Fields whose text is itself JSON."""
+ANSWER_FIELDS = frozenset({"content", "text"})
+"""Fields of the answer's text, which is JSON where the request asked for that."""
+_ANSWER_EVENT = "response.output_text.delta"
+"""The event whose `delta` is a piece of it, in OpenAI's responses."""
 
 _begun = re.compile(r"\[(?:[A-Z][A-Z0-9-]{0,63}(?:_[0-9]{0,6})?)?$")
 _SSE = b"text/event-stream"
@@ -63,7 +68,8 @@ class _Restorer:
     def restore(self, value: Any, name: str) -> Any:  # noqa: ANN401  JSON
         """Return `value` with the values put back; `name` is that of the field it is in."""
         if isinstance(value, str):
-            return self._vault.restore(value, _escaped if name in JSON_FIELDS else None)
+            is_json = name in JSON_FIELDS or (self._vault.in_json and name in ANSWER_FIELDS)
+            return self._vault.restore(value, _escaped if is_json else None)
         if isinstance(value, dict):
             put_back = self._vault.restore
             return {put_back(key): self.restore(item, key) for key, item in value.items()}
@@ -147,6 +153,8 @@ class Events:
             holder[place] = held[:start]
         # OpenAI's responses stream a tool's arguments as `delta` of an event named for them.
         is_json = key in JSON_FIELDS or "arguments" in str(name[0])
+        if self._vault.in_json and (key in ANSWER_FIELDS or name[0] == _ANSWER_EVENT):
+            is_json = True
         new = self._vault.restore(text, _escaped if is_json else None)
         changed = before is not None or new != container[key]
         container[key] = new

@@ -92,6 +92,60 @@ def test_streamed_arguments_of_a_tool_stay_json():
     assert json.loads("".join(calls)) == {"p": 'a"b\\c'}
 
 
+FORMATS = [
+    pytest.param({"response_format": {"type": "json_object"}}, id="chat"),
+    pytest.param({"text": {"format": {"type": "json_schema"}}}, id="responses"),
+    pytest.param({"output_config": {"format": {"type": "json_schema"}}}, id="messages"),
+]
+ANSWERS = [
+    pytest.param(lambda t: {"choices": [{"message": {"content": t}}]}, id="chat"),
+    pytest.param(lambda t: {"output": [{"content": [{"text": t}]}]}, id="responses"),
+    pytest.param(lambda t: {"content": [{"type": "text", "text": t}]}, id="messages"),
+]
+EVENTS = [
+    pytest.param(lambda t: {"choices": [{"index": 0, "delta": {"content": t}}]}, id="chat"),
+    pytest.param(lambda t: {"type": "response.output_text.delta", "delta": t}, id="responses"),
+    pytest.param(lambda t: {"index": 0, "delta": {"type": "text_delta", "text": t}}, id="messages"),
+]
+IN_JSON = '{"own": "[OWN_1]"}'
+SPOKEN = 'xxx"'
+
+
+def text_of(value):
+    """Return the one text of an answer or an event that is JSON."""
+    if isinstance(value, str):
+        return value if value.startswith("{") else ""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return "".join(map(text_of, parts))
+
+
+@pytest.mark.parametrize("asked", FORMATS)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_that_is_to_be_json_stays_json(asked, answer):
+    raw = json.dumps({"messages": [{"content": SPOKEN}], **asked}).encode()
+    cleared = GATE.judge(raw).clear(raw, OUTSIDE, POLICY)
+    told = json.loads(cleared.restored(json.dumps(answer(IN_JSON)).encode()))
+    assert json.loads(text_of(told)) == {"own": SPOKEN}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_stream_that_is_to_be_json_stays_json(event):
+    vault = Vault(in_json=True)
+    vault.placeholder("own", SPOKEN)
+    events = Events(vault)
+    out = events.feed(b"data: %s\n\n" % json.dumps(event(IN_JSON)).encode())
+    assert json.loads(text_of(json.loads(out[6:]))) == {"own": SPOKEN}
+
+
+def test_an_answer_in_words_gets_its_values_as_they_are():
+    raw = body(SPOKEN)
+    cleared = GATE.judge(raw).clear(raw, OUTSIDE, POLICY)
+    assert (
+        json.loads(cleared.restored(b'{"content": "It is [OWN_1]"}'))["content"]
+        == f"It is {SPOKEN}"
+    )
+
+
 def test_what_does_not_change_is_sent_byte_by_byte():
     raw = b'{ "n": 18446744073709551616, "f": 1.0e2, "s": "\\u00e9\\/", "m" : "x" }'
     assert rebuilt(raw, {5: "y"}) == raw.replace(b'"x"', b'"y"')
