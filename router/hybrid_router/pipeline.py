@@ -171,7 +171,7 @@ class Pipeline:
             kept = ruling.kept
         model = _model(answering.table, call)
         answering.model = call.model
-        if call.kind == "count_tokens" and not _counted(answering.table, model):
+        if call.kind == "count_tokens" and not _counted(answering.table, model, kept):
             answering.reason = Reason.EXPLICIT
             exchange.reply(200, _ESTIMATED, estimated_count(call))
             return
@@ -283,6 +283,9 @@ def _model(table: RouteTable, call: Call) -> Model:
     return model
 
 
-def _counted(table: RouteTable, model: Model) -> bool:
-    """Return whether one of the model's backends counts tokens."""
-    return any(has(table.backends[target.backend], "count_tokens") for target in model.targets)
+def _counted(table: RouteTable, model: Model, kept: str | None) -> bool:
+    """Return whether backends are asked to count tokens: one that may be can, or none may be."""
+    inside = kept or table.policy.local_only
+    asked = [table.backends[target.backend] for target in model.targets]
+    asked = [each for each in asked if inside is None or each.trust == "internal"]
+    return not asked or any(has(each, "count_tokens") for each in asked)

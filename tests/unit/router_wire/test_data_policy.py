@@ -163,6 +163,26 @@ async def test_a_model_outside_is_refused_what_must_stay():
     assert (reply.status, reply.error["code"]) == (403, "data_policy")
 
 
+@pytest.mark.parametrize(
+    ("model", "policy", "status"),
+    [
+        pytest.param("api-first", {}, 200, id="estimated where only the API counts"),
+        pytest.param("api-first", {"localOnly": "so it is"}, 200, id="where nothing may leave"),
+        pytest.param("large", {}, 403, id="of a model outside, refused"),
+    ],
+)
+async def test_tokens_of_what_must_stay_are_counted_inside(model, policy, status):
+    async with Upstream(answers()) as local, Upstream(answers()) as api:
+        served = hybrid(local.url, api.url, **policy)
+        served["backends"]["api"]["dialect"] = "anthropic"
+        async with router(served) as r:
+            body = {"model": model, "messages": user(CARD)}
+            reply = await r.post("/v1/messages/count_tokens", body)
+        assert not api.received
+    assert reply.status == status
+    assert (reply.headers.get("x-hybrid-estimated") == "true") == (status == 200)
+
+
 async def test_what_is_refused_reaches_nobody():
     async with Upstream(answers()) as local, Upstream(answers()) as api:
         async with router(hybrid(local.url, api.url)) as r:
