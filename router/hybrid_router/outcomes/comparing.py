@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hybrid_router.classify.prompt import Prompt
+from hybrid_router.datapolicy import document
 from hybrid_router.openai.answer import NotAnAnswerError, chat_content
 from hybrid_router.openai.body import encode
 from hybrid_router.openai.errors import ApiError
@@ -71,9 +72,10 @@ class Purse:
         self.spent += usd
         return True
 
-    def settle(self, taken: float, used: float) -> None:
-        """Put back what was not used."""
-        self.spent += used - taken
+    def settle(self, taken: float, used: float, at: float) -> None:
+        """Put back what was not used of what was set aside at that moment, if it is that day's."""
+        if int(at // DAY) == self._day:
+            self.spent += used - taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,11 @@ class Comparing:
         usd = _estimate(case) if case is not None else None
         if case is None or usd is None or not self._idle(case):
             return
-        limit = comparison.usd_per_day / self._registry.routers
-        if not self._purse.take(usd, limit, time.time()):
+        limit, now = comparison.usd_per_day / self._registry.routers, time.time()
+        if not self._purse.take(usd, limit, now):
             self._metrics.compared("no-money", 0.0)
             return
-        task = asyncio.get_running_loop().create_task(self._run(case, usd))
+        task = asyncio.get_running_loop().create_task(self._run(case, usd, now))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -150,7 +152,7 @@ class Comparing:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, case: _Case, taken: float) -> None:
+    async def _run(self, case: _Case, taken: float, at: float) -> None:
         jobs: list[Job] = []
         outcome = "failed"
         try:
@@ -162,7 +164,7 @@ class Comparing:
             _log.error("a comparison failed: %s", type(error).__name__)
         finally:
             used = sum(_paid(case.table, job) for job in jobs)
-            self._purse.settle(taken, used)
+            self._purse.settle(taken, used, at)
             self._metrics.compared(outcome, used)
 
     async def _compare(self, case: _Case, jobs: list[Job]) -> bool:
@@ -252,10 +254,20 @@ def _case(exchange: Exchange, answering: Answering, source: str, status: int) ->
     api = [t for t in decision.targets if backends[t.backend].trust != "internal"]
     if not local or not api or answering.table.policy.local_only is not None:
         return None
+    if not _is_text(call.body):
+        return None
     return _Case(
         exchange.request_id, exchange.key_id, decision.confidence, source, call, answering.table,
         answering.clearance, local[0], api[0], comparison,
     )  # fmt: skip
+
+
+def _is_text(body: bytes) -> bool:
+    """Return whether a request holds text alone: a judge sees no pictures."""
+    try:
+        return not document.read(body).unscanned
+    except ValueError:
+        return False
 
 
 def _afresh(call: Call) -> Call:

@@ -79,6 +79,11 @@ async def test_a_judge_tells_of_the_side_that_was_not_asked(stream):
             {"data": {"redact": ["email"]}}, 1.0, "write to a@example.com", id="redacted data"
         ),
         pytest.param({}, 1e-9, "hi", id="no money"),
+        pytest.param(
+            {}, 1.0,
+            [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "data:,"}}],
+            id="a picture, which the judge would not see",
+        ),
         pytest.param({"localOnly": "so it is"}, 1.0, "hi", id="nothing may leave"),
     ],
 )  # fmt: skip
@@ -141,9 +146,17 @@ def test_a_purse_is_filled_anew_every_day_and_gives_back_what_was_not_used():
     purse = Purse()
     assert purse.take(0.6, 1.0, now=0.0)
     assert not purse.take(0.6, 1.0, now=DAY - 1)
-    purse.settle(0.6, 0.1)
+    purse.settle(0.6, 0.1, at=DAY - 1)
     assert purse.take(0.6, 1.0, now=DAY - 1)
     assert purse.take(1.0, 1.0, now=DAY)
+
+
+def test_what_was_set_aside_yesterday_adds_nothing_to_today():
+    purse = Purse()
+    assert purse.take(0.9, 1.0, now=DAY - 1)
+    assert purse.take(0.5, 1.0, now=DAY)
+    purse.settle(0.9, 0.0, at=DAY - 1)
+    assert not purse.take(0.6, 1.0, now=DAY)
 
 
 @pytest.mark.parametrize(
