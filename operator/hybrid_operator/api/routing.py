@@ -246,6 +246,11 @@ class Routing(Spec, frozen=True, kw_only=True):
             "set one of threshold, quality and share",
             lambda r: sum(x is not None for x in (r.threshold, r.quality, r.share)) <= 1,
         ),
+        rule(
+            "!has(self.quality) || self.quality.matches('[1-9]')",
+            'quality must be above 0; to keep everything local, set share to "1"',
+            lambda r: r.quality is None or r.quality.strip("0.") != "",
+        ),
     )
 
     classifier: Classifier = field(default_factory=Classifier)
