@@ -235,8 +235,7 @@ async def _apply(kube: Kube, key: Key, state: Calibration, *, shows: bool) -> No
 def rollback(name: str, namespace: str | None, context: str | None) -> None:
     """Take back the calibration state in force of the HybridInference NAME.
 
-    The one before is in force again, or none. The state is not taken again until another one has
-    been applied.
+    The one before is in force again, or none. The state is not taken again: fit another one.
     """
     _run(lambda kube, where: _rollback(kube, Key(namespace or where, name)), context)
 

@@ -2,7 +2,7 @@
 
 A state is offered in a ConfigMap that the resource names. What is in force, what was before, and
 what is not taken again stand in a child of our own, so that a restart of the operator changes
-nothing and a state that was taken back stays so until another one is offered.
+nothing and a state that was taken back stays so.
 """
 
 from __future__ import annotations
