@@ -1,4 +1,7 @@
-"""Names in rules and intents that nothing has: what they ask for never comes to pass."""
+"""Names that lead to nothing, so that what they ask for never comes to pass.
+
+Of models and aliases that nothing has, and of own classes of data that the policy does not list.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from hybrid_operator.api.nearest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from hybrid_operator.api.datapolicy import DataPolicy
     from hybrid_operator.api.resource import HybridInferenceSpec
     from hybrid_operator.api.routing import Match
 
@@ -17,7 +21,7 @@ _AUTO = "auto"
 
 
 def problems(spec: HybridInferenceSpec) -> Iterator[Problem]:
-    """Yield each name that no model or alias has, and each key where no request has one."""
+    """Yield each name that leads to nothing, and each key where no request has one."""
     models, asked = _models(spec), _asked(spec)
     for i, intent in enumerate(spec.routing.intents):
         path = f"spec.routing.intents[{i}].models"
@@ -27,6 +31,19 @@ def problems(spec: HybridInferenceSpec) -> Iterator[Problem]:
         matches = _unmatched(rule.match, asked, with_keys=spec.router.client_keys is not None)
         yield from (problem.below(f"{path}.match") for problem in matches)
         yield from _unknown_models(rule.models, models, f"{path}.models", "what the rule matches")
+    if spec.routing.data_policy is not None:
+        policy = _unlisted(spec.routing.data_policy)
+        yield from (problem.below("spec.routing.dataPolicy") for problem in policy)
+
+
+def _unlisted(policy: DataPolicy) -> Iterator[Problem]:
+    listed = {*policy.keep_local, *policy.redact, *policy.refuse}
+    own = [(f"patterns[{i}]", each.name) for i, each in enumerate(policy.patterns)]
+    own += [(f"words[{i}]", each.name) for i, each in enumerate(policy.words)]
+    for path, name in own:
+        if name not in listed:
+            told = f"nothing is done about {name!r}: add it to keepLocal, redact or refuse"
+            yield Problem(path, told)
 
 
 def local_names(spec: HybridInferenceSpec) -> list[str]:

@@ -96,6 +96,13 @@ CASES = [
         ["spec.models[0].cache.nodePath"],
         id="a cache on the node",
     ),
+    pytest.param(
+        MINIMAL
+        + "routing: {dataPolicy: {keepLocal: [a], patterns: [{name: a, pattern: x}, {name: b, "
+        "pattern: y}], words: [{name: c, words: [z]}]}}",
+        ["spec.routing.dataPolicy.patterns[1]", "spec.routing.dataPolicy.words[0]"],
+        id="classes of one's own that nothing is done about",
+    ),
     pytest.param(model("scaling: {max: 4}"), [], id="automatic scaling is"),
     pytest.param(model("scaling: {min: 0}"), [], id="waking from zero is"),
     pytest.param(model("scaling: {min: 2}"), [], id="but not a fixed number of replicas"),
