@@ -35,7 +35,7 @@ class EmbeddedClassifier:
     def __init__(self, model: Model | None = None) -> None:
         self.model = model if model is not None else Model(shipped())
         self._readings: _Known[Reading] = _Known(self.model.read)
-        self._votes: _Known[int] = _Known(self.model.votes)
+        self._votes: _Known[int] = _Known(lambda text, _: self.model.votes(text))
 
     async def classify(
         self,
@@ -57,38 +57,44 @@ class EmbeddedClassifier:
         if not prompt.turn:
             return Verdict(None, "unknown", NAME, "the request holds no text of the user")
         system = self._votes(prompt.system) if prompt.system else 0
-        earlier, before = [], None
-        for text in prompt.turns:
-            judged, before = self._judge(text, system, before, priors)
+        earlier: list[Earlier] = []
+        before: Reading | None = None
+        for text, length in zip(prompt.turns, prompt.lengths, strict=True):
+            reading = self._readings(text, length)
+            judged = self._judge(text, reading, system, before, priors)
             earlier.append(Earlier(judged.probability, judged.intent))
-        judged, _ = self._judge(prompt.turn, system, before, priors, prompt.length)
+            before = reading
+        reading = self.model.read(prompt.turn, prompt.length)
+        judged = self._judge(prompt.turn, reading, system, before, priors)
         return Verdict(judged.probability, judged.intent, NAME, earlier=tuple(earlier))
 
     def _judge(
         self,
         text: str,
+        reading: Reading,
         system: int,
         before: Reading | None,
         priors: Mapping[str, float] | None,
-        length: int = 0,
-    ) -> tuple[Judgement, Reading]:
-        reading = self._readings(text) if not length else self.model.read(text, length)
+    ) -> Judgement:
         continues = before if len(text) < FOLLOWS_UP else None
-        return self.model.judge(reading, system, continues, priors), reading
+        return self.model.judge(reading, system, continues, priors)
 
 
 class _Known(Generic[_T]):
-    """A function whose last results are kept, by the hash of the text: no text is kept."""
+    """A function whose last results are kept, by the hash of the text: no text is kept.
 
-    def __init__(self, function: Callable[[str], _T]) -> None:
+    The function gets the text, and the characters of the whole of which it is the bounded part.
+    """
+
+    def __init__(self, function: Callable[[str, int], _T]) -> None:
         self._function = function
-        self._results: OrderedDict[tuple[int, int], _T] = OrderedDict()
+        self._results: OrderedDict[tuple[int, int, int], _T] = OrderedDict()
 
-    def __call__(self, text: str) -> _T:
-        key = (hash(text), len(text))
+    def __call__(self, text: str, length: int = 0) -> _T:
+        key = (hash(text), len(text), length)
         result = self._results.get(key)
         if result is None:
-            result = self._results[key] = self._function(text)
+            result = self._results[key] = self._function(text, length)
             if len(self._results) > REMEMBERED:
                 self._results.popitem(last=False)
         return result

@@ -38,7 +38,10 @@ class Prompt(msgspec.Struct, frozen=True):
     system: str = ""
     """What system and developer say; bounded."""
     turns: tuple[str, ...] = ()
-    """The first user turn and the last ones before `turn`, in order; each bounded."""
+    """The first user turn and the last ones before `turn`, in order; each bounded as `turn` is, so
+    that it is read as it was when it was the last."""
+    lengths: tuple[int, ...] = ()
+    """Characters of each before it was bounded."""
     earlier: int = 0
     """How many user turns came before it."""
 
@@ -73,7 +76,8 @@ class Prompt(msgspec.Struct, frozen=True):
             turn=clip(last, TURN_HEAD, TURN_TAIL),
             length=len(last),
             system=clip("\n".join(said[:2]), CONTEXT_HEAD, CONTEXT_TAIL),
-            turns=tuple([clip(text, CONTEXT_HEAD, CONTEXT_TAIL) for text in kept]),
+            turns=tuple([clip(text, TURN_HEAD, TURN_TAIL) for text in kept]),
+            lengths=tuple([len(text) for text in kept]),
             earlier=len(turns),
         )
 

@@ -88,6 +88,27 @@ def test_every_text_gets_a_probability_and_a_known_intent(
     assert verdict.intent in (*INTENTS, UNKNOWN)
 
 
+QUESTION = "Which of these is likely?" + "".join(f"\n{each}. It may be so" for each in "ABCD")
+
+
+@pytest.mark.parametrize("sentences", [0, 10, 20, 40, 400])
+@pytest.mark.parametrize(
+    "last", ["And why is that so? Say it in a few words, but in full, please.", ""]
+)
+def test_an_earlier_turn_is_judged_as_it_was_when_it_was_the_last(
+    embedded: EmbeddedClassifier, sentences: int, last: str
+) -> None:
+    asked = user(f"{'The patient feels a pain in his chest. ' * sentences}{QUESTION}\n{last}")
+    then = embedded.judge(Prompt.from_messages([asked]))
+    later = [
+        asked,
+        says("assistant", "B"),
+        user("Now write a poem about what we said before this."),
+    ]
+    (now,) = embedded.judge(Prompt.from_messages(later)).earlier
+    assert (now.confidence, now.intent) == (then.confidence, then.intent)
+
+
 def test_a_pasted_document_does_not_speak_for_its_reader(embedded: EmbeddedClassifier) -> None:
     essay = "the theorem, its proof, the architecture of scalable systems and a poem. " * 40
     task = (
