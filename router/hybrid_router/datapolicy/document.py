@@ -23,12 +23,13 @@ from hybrid_router.quotes import escaped
 
 MEDIA_TYPES: Final = frozenset(
     {
-        "audio", "audio_url", "computer_screenshot", "container_upload", "document", "file",
-        "image", "image_url", "input_audio", "input_file", "input_image", "item_reference",
-        "redacted_thinking", "video", "video_url",
+        "audio", "audio_embeds", "audio_url", "computer_screenshot", "container_upload",
+        "document", "file", "image", "image_embeds", "image_generation_call", "image_url",
+        "input_audio", "input_file", "input_image", "item_reference", "redacted_thinking",
+        "video", "video_url",
     }
 )  # fmt: skip
-"""`type` of content parts that are no text, in OpenAI's and Anthropic's APIs."""
+"""`type` of parts and items that are no text, in OpenAI's and Anthropic's APIs and vLLM's."""
 OPAQUE: Final = frozenset(
     {
         "conversation", "encrypted_content", "file_data", "file_id", "file_ids", "image_url",
@@ -37,7 +38,7 @@ OPAQUE: Final = frozenset(
     }
 )  # fmt: skip
 """Fields that stand for something which is not in the request, or is no text."""
-_DATA: Final = frozenset({"data", "file_data", "image_url", "url", "encrypted_content"})
+_DATA: Final = frozenset({"data", "file_data", "image_url", "result", "url", "encrypted_content"})
 """Fields of media that hold the media itself: not worth a scan as text."""
 LONG_NUMBER: Final = 10_000_000
 """Whole numbers from here on may be a card or a phone, and are scanned."""
@@ -188,6 +189,9 @@ def _walk_object(document: Document, value: dict[str, Any]) -> None:
             _walk(document, item, key)
     if isinstance(value.get("prompt"), dict):
         document.unscanned = True  # a prompt that the provider has stored
+    spoken = value.get("audio")
+    if isinstance(spoken, dict) and "id" in spoken:
+        document.unscanned = True  # an answer that it has said
 
 
 def _walk_list(document: Document, value: list[Any], name: str) -> None:

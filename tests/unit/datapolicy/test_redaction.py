@@ -210,6 +210,10 @@ def test_the_strictest_rule_wins(policy, types, action):
         (b'{"messages": [{"content": [{"type": "text", "text": "a"}]}]}', False),
         (b'{"messages": [{"content": [{"type": "input_audio", "input_audio": {}}]}]}', True),
         (b'{"content": [{"type": "document", "source": {"type": "text", "data": "a"}}]}', False),
+        (b'{"input": [{"type": "image_generation_call", "id": "ig_1", "result": "aGk="}]}', True),
+        (b'{"content": [{"type": "image_embeds", "image_embeds": "aGk="}]}', True),
+        (b'{"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]}', True),
+        (b'{"modalities": ["text", "audio"], "audio": {"voice": "a", "format": "wav"}}', False),
         (b'{"content": [{"type": "document", "source": {"type": "base64", "data": "a"}}]}', True),
     ],
 )
