@@ -40,6 +40,8 @@ OPAQUE: Final = frozenset(
 """Fields that stand for something which is not in the request, or is no text."""
 _DATA: Final = frozenset({"data", "file_data", "image_url", "result", "url", "encrypted_content"})
 """Fields of media that hold the media itself: not worth a scan as text."""
+_SCHEMA: Final = "properties"
+"""Below it stand the parameters of tools, which may be called whatever their author likes."""
 LONG_NUMBER: Final = 10_000_000
 """Whole numbers from here on may be a card or a phone, and are scanned."""
 TEXT_FIELDS: Final[tuple[str, ...]] = ("text", "content", "input_text")
@@ -162,7 +164,7 @@ def _walk(document: Document, value: Any, name: str) -> None:  # noqa: ANN401  J
     if isinstance(value, str):
         document.texts.append(value)
     elif isinstance(value, dict):
-        _walk_object(document, value)
+        _walk_object(document, value, name)
     elif isinstance(value, list):
         _walk_list(document, value, name)
     elif isinstance(value, int) and abs(value) >= LONG_NUMBER:
@@ -171,7 +173,7 @@ def _walk(document: Document, value: Any, name: str) -> None:  # noqa: ANN401  J
         document.numbers.append(f"{name}: {abs(value):.0f}")
 
 
-def _walk_object(document: Document, value: dict[str, Any]) -> None:
+def _walk_object(document: Document, value: dict[str, Any], name: str) -> None:
     document.names += len(value)
     kind = value.get("type")  # of a JSON schema, it may be a list
     media = isinstance(kind, str) and kind in MEDIA_TYPES and not _is_text(value)
@@ -180,13 +182,15 @@ def _walk_object(document: Document, value: dict[str, Any]) -> None:
     texts = document.texts
     for key, item in value.items():
         texts.append(key)
-        if key in OPAQUE and item is not None:
+        if key in OPAQUE and item is not None and not (name == _SCHEMA and isinstance(item, dict)):
             document.unscanned = True
         if isinstance(item, str):
             # Kept as a place in the order, not as text.
             texts.append("" if (media or key in OPAQUE) and key in _DATA else item)
         else:
             _walk(document, item, key)
+    if name == _SCHEMA:
+        return
     if isinstance(value.get("prompt"), dict):
         document.unscanned = True  # a prompt that the provider has stored
     spoken = value.get("audio")
