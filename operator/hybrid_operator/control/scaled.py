@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybrid_operator.core.scaling import profile
-from hybrid_operator.core.scaling.capacity import Capacity, seeded
+from hybrid_operator.core.scaling.capacity import Capacity, remembered
 from hybrid_operator.core.scaling.memory import Memory, pack, unpack
 from hybrid_operator.core.scaling.starts import LEAST, MOST, Starts
 from hybrid_operator.core.scaling.window import NOTHING_SEEN, Window
@@ -159,11 +159,7 @@ def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Sca
         scaled.window = replace(scaled.window, starts=Starts(float(cold)))
     prefill, decode = status.get("prefillTokensPerSecond"), status.get("decodeTokensPerSecond")
     if isinstance(prefill, int) and isinstance(decode, int) and prefill > 0 and decode > 0:
-        learnt = seeded(prefill, decode)
-        scaled.capacity = Capacity(
-            learnt.prefill, learnt.decode, seed.seed_prefill, seed.seed_decode
-        )
-        scaled.told = scaled.capacity
+        scaled.told = scaled.capacity = remembered(prefill, decode, seed)
     return scaled
 
 
@@ -175,9 +171,10 @@ def _packed(window: Window, capacity: Capacity, now: datetime, room: int) -> str
     """Return what is kept, with dots between: the levels, the profile where it fits, the seed."""
     seed = f"{capacity.seed_prefill:.0f}-{capacity.seed_decode:.0f}"
     left = room - len(seed) - 2
+    memory = Memory(window.levels, window.usd_per_work or 0.0)
     day = profile.pack(window.profile, now)
     day = day if len(day) < left else ""
-    return f"{pack(Memory(window.levels, window.usd_per_work), left - len(day))}.{day}.{seed}"
+    return f"{pack(memory, left - len(day))}.{day}.{seed}"
 
 
 def _unpacked(text: str) -> tuple[Window, tuple[float, float] | None]:
@@ -187,7 +184,7 @@ def _unpacked(text: str) -> tuple[Window, tuple[float, float] | None]:
     window = replace(
         NOTHING_SEEN,
         levels=known.levels,
-        usd_per_work=known.usd_per_work,
+        usd_per_work=known.usd_per_work or None,
         profile=profile.unpack(day),
     )
     return window, (float(found[1]), float(found[2])) if found else None

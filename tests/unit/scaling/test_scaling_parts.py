@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_operator.core.scaling.arbitrate import Demand, arbitrate
-from hybrid_operator.core.scaling.capacity import Capacity, learn, seeded
+from hybrid_operator.core.scaling.capacity import Capacity, learn, remembered, seeded
 
 SEED = seeded(8000.0, 1000.0)
 
@@ -62,6 +62,20 @@ def test_one_odd_sample_moves_a_rate_by_5_percent_at_most_and_all_of_them_by_a_f
 def test_a_replica_that_does_more_than_it_should_is_believed_although_nothing_waits():
     found = taught([(8000.0, 1000.0)] * 40, saturated=False)
     assert found.work(8000, 1000) == pytest.approx(1, rel=0.05)
+
+
+@pytest.mark.parametrize("factor", [1 / 7, 1 / 3, 3, 7])
+def test_what_a_replica_can_do_is_learnt_however_far_it_is_from_the_estimate(factor):
+    found = taught([(4000 * factor, 500 * factor)] * 200)
+    assert found.work(8000, 1000) == pytest.approx(2 / factor, rel=0.05)
+
+
+@pytest.mark.parametrize("said", [(1, 1), (10**9, 10**9), (8000, 1)])
+def test_a_status_that_says_nonsense_is_mended_by_what_is_seen(said):
+    found = remembered(*said, SEED)
+    for _ in range(200):
+        found = learn(found, 4000, 500, saturated=True)
+    assert found.work(4000, 500) == pytest.approx(1, rel=0.05)
 
 
 def model(key: str, wanted: int, **fields: object) -> Demand:

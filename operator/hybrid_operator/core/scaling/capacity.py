@@ -9,7 +9,7 @@ Warmuth, 1997). One odd sample moves a rate by 5 % at most, and the rates stay n
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GAIN = 0.2
 """Share of a sample's error that is learnt."""
@@ -17,8 +17,9 @@ MAX_ERROR = 0.25
 """An error beyond it counts as this much."""
 NEAR = 8.0
 """The rates stay within this factor of what they started from."""
-ODD = 4.0
-"""A sample by which capacity would be off by more than this factor is not believed."""
+ODD = 10.0
+"""A sample by which capacity would be off by more than this factor is not believed. It is more than
+`NEAR`, or a replica whose rates are far from the estimate would never be seen as what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,13 @@ def seeded(prefill: float, decode: float) -> Capacity:
     return Capacity(prefill, decode, prefill, decode)
 
 
+def remembered(prefill: float, decode: float, seed: Capacity) -> Capacity:
+    """Return a capacity in tokens/s that was learnt before; what is beyond its bounds, at them."""
+    return replace(
+        seed, prefill=_near(seed.seed_prefill, prefill), decode=_near(seed.seed_decode, decode)
+    )
+
+
 def learn(capacity: Capacity, prompt: float, generated: float, *, saturated: bool) -> Capacity:
     """Return the capacity after a sample of one replica, in tokens/s.
 
@@ -58,11 +66,10 @@ def learn(capacity: Capacity, prompt: float, generated: float, *, saturated: boo
         return capacity
     step = GAIN * max(-MAX_ERROR, min(MAX_ERROR, 1 - load))
     share = prompt / capacity.prefill / load
-    return Capacity(
+    return replace(
+        capacity,
         prefill=_near(capacity.seed_prefill, capacity.prefill * math.exp(-step * share)),
         decode=_near(capacity.seed_decode, capacity.decode * math.exp(-step * (1 - share))),
-        seed_prefill=capacity.seed_prefill,
-        seed_decode=capacity.seed_decode,
         samples=capacity.samples + 1,
     )
 
