@@ -35,6 +35,12 @@ class Price:
     input: float
     output: float
 
+    def of_work(self, tokens: tuple[float, float], capacity: Capacity) -> float:
+        """Return USD for an engine-second of work of this mix of prompt and generated tokens."""
+        prompt, generated = tokens
+        usd = prompt * self.input + generated * self.output
+        return usd / 1e6 / capacity.work(prompt, generated)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -82,12 +88,11 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         for each in past
         for flow in (each.unserved, each.local_only)
     )
-    usd = (prompt * price.input + generated * price.output) / 1e6 / seen.seconds if price else 0.0
-    demand = work + backlog
+    demand, mix = work + backlog, (prompt, generated) if work > 0 else TYPICAL
     sample = Sample(
         seconds=seen.seconds,
         demand=demand,
-        api_usd=usd * demand / work if work > 0 else 0.0,
+        api_usd=None if price is None else demand * price.of_work(mix, capacity),
         # What waits although no replica runs may go nowhere else.
         local_only=kept / seen.seconds + (0.0 if seen.ready else backlog) if price else 0.0,
         replicas=seen.replicas,

@@ -144,6 +144,19 @@ def test_the_price_takes_no_replica_from_requests_that_nobody_else_may_serve(
     virtual_time.run(play())
 
 
+def test_where_there_is_no_api_any_more_its_price_keeps_no_model_asleep():
+    async def play():
+        cluster = Cluster({}, replicas=1)
+        cluster.spec = PRICED
+        await cluster.look(80, work=0.2, step=15)
+        assert cluster.replicas == 0
+        cluster.spec, cluster.generation = {"models": PRICED["models"]}, 2
+        await cluster.look(2, diverted=0.1)
+        assert cluster.replicas == 1
+
+    virtual_time.run(play())
+
+
 def test_a_paused_resource_is_left_alone():
     async def play():
         cluster = Cluster({"max": 4})

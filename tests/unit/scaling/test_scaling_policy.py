@@ -67,6 +67,9 @@ CASES: list[Any] = [
     ),
     pytest.param(replace(UP, least=2), [sample(0.1, 2)] * 9, 2, "Bounds", id="min bounds it below"),
     pytest.param(
+        replace(UP, least=20, most=30), [sample(0.1)], 20, "Bounds", id="a min that rose is met"
+    ),
+    pytest.param(
         UP, [sample(3.0, 4)] * 5 + [sample(0.1, 4)] * 9, 4, "Stabilising", id="down waits 5 minutes"
     ),
     pytest.param(UP, [sample(0.1, 4)] * 40, 1, "Demand", id="and then comes"),
@@ -95,6 +98,23 @@ CASES: list[Any] = [
     ),
     pytest.param(
         GUARDED, [priced(CHEAP, 3.0, 4)] * 30, 4, "Stabilising", id="but not on ten minutes' word"
+    ),
+    pytest.param(
+        replace(GUARDED, least=1),
+        [priced(CHEAP, 3.0, 4)] * 30,
+        4,
+        "Stabilising",
+        id="nor down to min",
+    ),
+    pytest.param(
+        GUARDED, [sample(3.0, 4, api_usd=0.0)] * 99, 0, "CostGuard", id="still less is a free one"
+    ),
+    pytest.param(
+        GUARDED,
+        [*[priced(CHEAP, 3.0, 0)] * 99, sample(3.0, 0, api_usd=None)],
+        4,
+        "Wake",
+        id="a price that was taken back guards nothing",
     ),
     pytest.param(
         GUARDED, [priced(CHEAP, 0.5, 0)] * 20, 0, "CostGuard", id="a cheap API wakes nothing"
@@ -309,8 +329,11 @@ LOOKS = st.builds(
 HISTORY = st.lists(LOOKS, min_size=1, max_size=60)
 
 
-def follow(policy: Policy, looks: list[Look], usd: float) -> tuple[Window, list[int]]:
-    window, replicas, found = Window(), policy.least, []
+def follow(
+    policy: Policy, looks: list[Look], usd: float, replicas: int | None = None
+) -> tuple[Window, list[int]]:
+    window, found = Window(), []
+    replicas = policy.least if replicas is None else replicas
     for index, look in enumerate(looks):
         now = NOON + timedelta(seconds=15 * index)
         window = observe(window, look.sample(usd, replicas), policy, now)
@@ -320,10 +343,11 @@ def follow(policy: Policy, looks: list[Look], usd: float) -> tuple[Window, list[
     return window, found
 
 
-@given(POLICIES, HISTORY, USD)
+@given(POLICIES, st.integers(0, 30), HISTORY, USD, st.integers(0, 9))
 @settings(deadline=None, max_examples=40)
-def test_bounds_always_hold(policy, looks, usd):
-    _, found = follow(policy, looks, usd)
+def test_bounds_always_hold(policy, more, looks, usd, replicas):
+    policy = replace(policy, least=policy.least + more, most=policy.most + more)
+    _, found = follow(policy, looks, usd, replicas)
     assert all(policy.least <= each <= policy.most for each in found)
 
 

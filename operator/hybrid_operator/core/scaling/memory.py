@@ -32,7 +32,7 @@ class Memory(NamedTuple):
 
     levels: Levels = NOTHING
     usd_per_work: float = 0.0
-    """See `Window`."""
+    """See `Window`; 0: unknown."""
 
 
 def pack(memory: Memory, limit: int) -> str:

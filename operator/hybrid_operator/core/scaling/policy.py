@@ -56,7 +56,8 @@ def decide(window: Window, policy: Policy, now: datetime) -> Decision:
     wish = _wish(window, sample, policy, now)
     bounded = min(max(wish.replicas, policy.least), policy.most)
     wish = _bounds(wish, bounded, policy)
-    final = _limited(_stabilised(_known(wish, window, sample, policy), window, policy), window)
+    wish = _stabilised(_known(wish, window, sample, policy), window, policy)
+    final = _limited(wish, window, policy)
     numbers = _numbers(window, sample, policy)
     return Decision(final.replicas, final.reason, final.why, bounded, numbers)
 
@@ -154,7 +155,7 @@ def _forecast(window: Window, policy: Policy, now: datetime) -> list[_Wish]:
     if priced(window, policy):
         full = math.floor(demand / policy.utilization)
         rest = demand - full * policy.utilization
-        each, price = window.usd_per_work * _HOUR, policy.gpu_hour_usd or 0.0
+        each, price = (window.usd_per_work or 0.0) * _HOUR, policy.gpu_hour_usd or 0.0
         earns = each * policy.utilization > price
         need = (full if earns else 0) + (need > full and each * rest > price)
     why = f"at this time of earlier days demand was {demand:.2f}"
@@ -175,7 +176,7 @@ def _known(wish: _Wish, window: Window, sample: Sample, policy: Policy) -> _Wish
         return wish
     if not sample.complete:
         return _Wish(current, "NoMetrics", "an engine or a router does not tell; held")
-    if wish.reason in ("CostGuard", "Price") and window.seconds < LEARNING_SECONDS:
+    if priced(window, policy) and wish.reason != "Idle" and window.seconds < LEARNING_SECONDS:
         seen = f"{window.seconds:.0f} of {LEARNING_SECONDS:.0f} s"
         why = f"{seen} were seen before the price may decide"
         return _Wish(current, "Stabilising", why)
@@ -193,9 +194,9 @@ def _stabilised(wish: _Wish, window: Window, policy: Policy) -> _Wish:
     return _Wish(min(highest, current), "Stabilising", why)
 
 
-def _limited(wish: _Wish, window: Window) -> _Wish:
+def _limited(wish: _Wish, window: Window, policy: Policy) -> _Wish:
     base = window.base[1]
-    most = max(base * STEP_FACTOR, base + STEP_REPLICAS)
+    most = max(base * STEP_FACTOR, base + STEP_REPLICAS, policy.least)
     if wish.replicas <= most:
         return wish
     return _Wish(most, "StepLimit", f"at most {most} at once; {wish.why}")
@@ -215,7 +216,7 @@ def _numbers(window: Window, sample: Sample, policy: Policy) -> dict[str, float]
     }
     if priced(window, policy):
         found["earning_replicas"] = float(window.levels.wanted)
-        found["api_usd_per_hour"] = window.stable * window.usd_per_work * _HOUR
+        found["api_usd_per_hour"] = window.stable * (window.usd_per_work or 0.0) * _HOUR
         found["gpu_usd_per_hour"] = (policy.gpu_hour_usd or 0.0) * sample.replicas
     if sample.ttft_seconds is not None:
         found["ttft_seconds"] = sample.ttft_seconds

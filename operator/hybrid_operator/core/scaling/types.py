@@ -42,8 +42,8 @@ class Sample:
     demand: float
     """Replicas' worth of work that was asked for: served, waiting, and diverted to an API although
     a local model could have done it."""
-    api_usd: float = 0.0
-    """What an API would take for all of that work, in USD per second. 0: no price is known."""
+    api_usd: float | None = 0.0
+    """What an API would take for all of that work, in USD per second; None: nobody stated it."""
     local_only: float = 0.0
     """The part of `demand` that no API may serve."""
     replicas: int = 0

@@ -49,8 +49,9 @@ class Window:
     """Time to first token, like `stable`: one look may have seen a single request."""
     itl_seconds: float | None = None
     """Time between tokens, likewise."""
-    usd_per_work: float = 0.0
-    """What an API takes for an engine-second, when that was last known; 0: never."""
+    usd_per_work: float | None = None
+    """What an API takes for an engine-second, as of the last demand; None: nobody stated a price,
+    or there was no demand yet."""
     quiet: float = 0.0
     """Seconds without a request."""
     local_quiet: float = math.inf
@@ -84,14 +85,13 @@ def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Wi
         starts=window.starts.after(window.time, sample.replicas, sample.ready),
         time=time,
         base=_base(window, sample, time),
+        usd_per_work=_usd_per_work(window, sample),
     )
     if not window.recent:
         window = replace(window, recent=((time, sample.replicas),))
     if sample.seconds <= 0 or (not sample.complete and sample.demand <= window.stable):
         return window
     demand = min(sample.demand, (policy.most + 1) * policy.utilization)
-    each = sample.api_usd / sample.demand if sample.demand > 0 else 0.0
-    each = each if math.isfinite(each) and each > 0 else window.usd_per_work
     seen = window.seconds > 0
     window = replace(
         window,
@@ -103,10 +103,9 @@ def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Wi
         ),
         ttft_seconds=_smooth(window.ttft_seconds, sample.ttft_seconds, sample.seconds),
         itl_seconds=_smooth(window.itl_seconds, sample.itl_seconds, sample.seconds),
-        usd_per_work=each,
         quiet=0.0 if sample.requests or demand > 0 else window.quiet + sample.seconds,
         local_quiet=0.0 if sample.local_only > 0 else window.local_quiet + sample.seconds,
-        levels=_levels(window, demand, each, policy, sample.seconds),
+        levels=_levels(window, demand, policy, sample.seconds),
     )
     known = noted(window.profile, window.stable, now) if policy.forecast else ()
     return replace(window, profile=known)
@@ -125,7 +124,7 @@ def remember(window: Window, decision: Decision) -> Window:
 
 def priced(window: Window, policy: Policy) -> bool:
     """Whether both prices are known, and a replica costs something."""
-    return bool(policy.gpu_hour_usd) and window.usd_per_work > 0
+    return bool(policy.gpu_hour_usd) and window.usd_per_work is not None
 
 
 def cold_start(window: Window, policy: Policy) -> float:
@@ -133,8 +132,17 @@ def cold_start(window: Window, policy: Policy) -> float:
     return round(window.starts.seconds, 1) or policy.cold_start_seconds
 
 
-def _levels(window: Window, demand: float, each: float, policy: Policy, seconds: float) -> Levels:
-    if not policy.gpu_hour_usd or each <= 0:
+def _usd_per_work(window: Window, sample: Sample) -> float | None:
+    """A price that was taken back is no price any more, whatever was remembered of it."""
+    if sample.api_usd is None:
+        return None
+    each = sample.api_usd / sample.demand if sample.demand > 0 else math.nan
+    return each if math.isfinite(each) else window.usd_per_work
+
+
+def _levels(window: Window, demand: float, policy: Policy, seconds: float) -> Levels:
+    each = window.usd_per_work
+    if not policy.gpu_hour_usd or each is None:
         return window.levels
     usd = policy.gpu_hour_usd / _HOUR
     cold = cold_start(window, policy)
