@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DECISIONS = 10
 """That are told in the status."""
 TOLD_SECONDS = 60.0
-"""A capacity is told anew at most this often."""
+"""A capacity is told anew at most this often, and a reason when it has stood for so long."""
 MOVED = 0.05
 """Share by which a capacity must have moved to be told anew, or a seed to be another one."""
 KEPT_SECONDS = 600.0
@@ -40,6 +40,10 @@ class Scaled:
     capacity: Capacity
     window: Window = NOTHING_SEEN
     decision: Decision | None = None
+    reason: str = ""
+    """Of the decision, as told."""
+    other_since: float = math.inf
+    """Time of the window since which each decision had another reason."""
     decisions: deque[str] = field(default_factory=lambda: deque(maxlen=DECISIONS))
     """The newest first."""
     told: Capacity | None = None
@@ -53,13 +57,22 @@ class Scaled:
     """What an earlier process told of it: stands until this one has decided."""
 
     def decided(self, decision: Decision, current: int, now: datetime) -> bool:
-        """Take a decision; return whether it differs from what was decided before."""
+        """Take a decision; return whether it is news.
+
+        Another number of replicas is. Another reason for the same one is when it lasts: near a
+        bound it changes with every look.
+        """
         before, self.decision = self.decision, decision
         last = before.replicas if before is not None else current
-        if decision.replicas == last:
-            return before is None or before.reason != decision.reason
-        at = now.strftime("%Y-%m-%dT%H:%MZ")
-        self.decisions.appendleft(f"{at} {last}>{decision.replicas} {decision.reason}")
+        if decision.replicas != last:
+            at = now.strftime("%Y-%m-%dT%H:%MZ")
+            self.decisions.appendleft(f"{at} {last}>{decision.replicas} {decision.reason}")
+        elif self.reason:
+            same = decision.reason == self.reason
+            self.other_since = math.inf if same else min(self.other_since, self.window.time)
+            if same or self.window.time - self.other_since < TOLD_SECONDS:
+                return False
+        self.reason, self.other_since = decision.reason, math.inf
         return True
 
     def learnt(self, clock: float) -> bool:
@@ -108,7 +121,7 @@ class Scaled:
         told, cold = self.told or self.capacity, round(self.window.starts.seconds)
         return {
             "recommended": self.decision.replicas,
-            "reason": self.decision.reason,
+            "reason": self.reason,
             "prefillTokensPerSecond": round(told.prefill),
             "decodeTokensPerSecond": round(told.decode),
             **({"coldStartSeconds": cold} if cold else {}),

@@ -72,6 +72,29 @@ def test_without_requests_it_sleeps_again_and_the_least_busy_pod_goes_first():
     assert cluster.log[:4] == ["scale 2", "e1 costs 2", "e2 costs 3", "scale 1"]
 
 
+def test_another_reason_for_the_same_number_is_told_when_it_lasts():
+    """Each is a write of the status: an engine that is slow to tell is no news every 6 seconds."""
+
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=3)
+        await cluster.look(4)
+        before = len(cluster.news)
+        for _ in range(20):
+            cluster.hung = {"e2"}
+            await cluster.look(1)
+            cluster.hung = set()
+            await cluster.look(3)
+        assert len(cluster.news) == before
+        cluster.hung = {"e2"}
+        await cluster.look(30)
+        assert len(cluster.news) == before + 1
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert told.models["m"]["reason"] == "NoMetrics"
+
+    virtual_time.run(play())
+
+
 def test_recommending_writes_nothing():
     async def play():
         cluster = Cluster({"mode": "Recommend", "max": 4})
