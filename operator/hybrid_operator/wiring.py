@@ -20,6 +20,7 @@ from hybrid_operator.control.leader import Elector
 from hybrid_operator.control.nodes import NodeLook
 from hybrid_operator.control.quotas import QuotaLook
 from hybrid_operator.control.reconcile import Hands, Reconciler, World
+from hybrid_operator.control.scalers import ScalerLook
 from hybrid_operator.control.workers import Result, Workers
 from hybrid_operator.core.naming import MANAGER
 from hybrid_operator.core.plan import plan
@@ -90,10 +91,10 @@ class Operator:
         self._children = Children(self._family_changed)
         self._scraper = Scraper(self._resources, self._children, fetch, self._workers.add, _now)
         self._nodes = NodeLook(kube, self._children, self._all)
-        quotas = QuotaLook(kube, settings.namespaces)
+        asked = QuotaLook(kube, settings.namespaces), ScalerLook(kube)
         gatherer, platform = Gatherer(fetch), settings.platform
         self._autoscaler = Autoscaler(
-            autoscaler.World(self._resources, self._children, platform, gatherer, quotas),
+            autoscaler.World(self._resources, self._children, platform, gatherer, *asked),
             autoscaler.Hands(writer, Recorder(writer, _now, NAME), self._metrics.scaling),
             self._workers.add,
             _now,

@@ -37,9 +37,12 @@ KINDS = {
     "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "Event": "/api/v1/namespaces/{}/events",
     "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
     "HybridInference": "/apis/hybridinference.dev/v1alpha1/namespaces/{}/hybridinferences",
 }
-NO_CHILDREN = ("Pod", "Lease", "Event", "HybridInference", "ResourceQuota")
+NO_CHILDREN = (
+    "Pod", "Lease", "Event", "HybridInference", "ResourceQuota", "HorizontalPodAutoscaler"
+)  # fmt: skip
 OURS = "app.kubernetes.io/managed-by=hybridinference"
 APPLY = {"content-type": "application/apply-patch+yaml"}
 MERGE = {"content-type": "application/merge-patch+json"}

@@ -51,6 +51,8 @@ class Cluster:
         self.hung: set[str] = set()
         self.quotas = [Quota(hard=99, used=0)]
         """Besides what the pods here hold: two GPUs each."""
+        self.scalers: dict[str, str] | None = None
+        """Other autoscalers that there are; None: the API server does not tell."""
         self.pages: dict[str, str] = {}
         """What pods say instead."""
         self.status: dict[str, Any] = {}
@@ -69,6 +71,7 @@ class Cluster:
             Settings(router_image="r", **settings),
             Gatherer(self.fetch),
             self.look_at_quotas,
+            self.look_at_scalers,
         )
         hands = autoscaler.Hands(self, self, OwnMetrics().scaling)  # type: ignore[arg-type]
         self.scaler = Autoscaler(world, hands, self.news.append, self.now)
@@ -172,6 +175,10 @@ class Cluster:
         held = 2 * min(self.replicas, 4)
         used = [Quota(each.hard, each.used + held) for each in self.quotas]
         return {("ns", "nvidia.com/gpu"): used, ("else", "nvidia.com/gpu"): [Quota(0, 0)]}
+
+    async def look_at_scalers(self, namespace: str) -> dict[str, str] | None:
+        assert namespace == "ns"
+        return self.scalers
 
     async def fetch(self, pod: Mapping[str, Any]) -> str:
         name = pod["metadata"]["name"]

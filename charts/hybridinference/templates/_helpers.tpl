@@ -76,6 +76,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [""]
   resources: [resourcequotas]
   verbs: [list]
+# Whether an autoscaler that has set an engine's replicas is still there.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
 # A router's Role lets it read its RouteTable and its backends' addresses. Kubernetes lets nobody grant
 # what they may not do themselves: the verbs on configmaps above and on endpointslices below cover it.
 - apiGroups: [rbac.authorization.k8s.io]

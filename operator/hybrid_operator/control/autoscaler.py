@@ -18,6 +18,7 @@ from hybrid_operator.control.cache import family_of
 from hybrid_operator.control.quotas import unbounded
 from hybrid_operator.control.scalable import Model, Models, live
 from hybrid_operator.control.scaled import Scaled, Told, restored, told
+from hybrid_operator.control.scalers import rival, unknown
 from hybrid_operator.control.sharing import Claim, bounds, demands, rest
 from hybrid_operator.core import naming, replicas
 from hybrid_operator.core.plan import PAUSED
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.control.cache import Children, Resources
+    from hybrid_operator.control.scalers import Scalers
     from hybrid_operator.core.scaling.quota import Quotas
     from hybrid_operator.core.scaling.types import Decision
     from hybrid_operator.core.state import Object, Owner, Settings
@@ -67,6 +69,7 @@ class World:
     settings: Settings
     gatherer: Gatherer
     quotas: Callable[[], Awaitable[Quotas]] = unbounded
+    scalers: Scalers = unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class _Wanted:
     current: int
     decision: Decision
     engines: Sequence[Engine]
+    rival: str | None = None
+    """Who else scales it."""
 
     @property
     def key(self) -> str:
@@ -98,7 +103,7 @@ class _Wanted:
     @property
     def left_alone(self) -> bool:
         """Whether its replicas are not ours to set: it only recommends, or another scales it."""
-        return self.model.recommends or replicas.other_scaler(self.live) is not None
+        return self.model.recommends or self.rival is not None
 
     @property
     def resource(self) -> Key:
@@ -161,7 +166,9 @@ class Autoscaler:
         children, ask = self._world.children, self._world.gatherer.ask
         said = await ask({key: children.pods(family_of(key)) async for key in _in_turns(keys)})
         wanted = [
-            each async for key, told in _in_turns(said.items()) for each in self._decide(key, told)
+            replace(each, rival=await rival(each.live, self._world.scalers))
+            async for key, told in _in_turns(said.items())
+            for each in self._decide(key, told)
         ]
         granted = await self._share(wanted)
         settled = [self._settle(each, granted.get(each.key)) async for each in _in_turns(wanted)]
@@ -288,9 +295,8 @@ class Autoscaler:
     async def _carry_out(self, each: _Wanted) -> None:
         async with self._writing:
             try:
-                rival = replicas.other_scaler(each.live)
-                if rival is not None:
-                    await self._warn(each, rival)
+                if each.rival is not None:
+                    await self._warn(each, each.rival)
                     return
                 self._warned.pop(each.key, None)
                 await self._write(each)

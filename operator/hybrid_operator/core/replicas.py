@@ -49,7 +49,7 @@ def current(live: Object) -> int | None:
 
 
 SCALERS = frozenset({"kube-controller-manager", "keda-operator"})
-"""Field managers of other autoscalers, HPAs among them."""
+"""Field managers of other autoscalers, HPAs among them, on most distributions of Kubernetes."""
 
 
 def owned_by_autoscaler(live: Object) -> bool:
@@ -58,15 +58,12 @@ def owned_by_autoscaler(live: Object) -> bool:
 
 
 def other_scaler(live: Object) -> str | None:
-    """Return who else scales the Deployment by itself; two must not, so we leave it alone."""
-    return next(
-        (
-            str(entry.get("manager"))
-            for entry in _owners(live)
-            if entry.get("subresource") == "scale" and entry.get("manager") in SCALERS
-        ),
-        None,
-    )
+    """Return who else set the replicas as autoscalers do, by field manager; of `SCALERS` first."""
+    managers = {
+        str(entry.get("manager")) for entry in _owners(live) if entry.get("subresource") == "scale"
+    }
+    others = sorted(managers - {naming.AUTOSCALER}, key=lambda name: (name not in SCALERS, name))
+    return others[0] if others else None
 
 
 def _owners(live: Object) -> list[Object]:

@@ -55,6 +55,7 @@ EVENT = Kind("Event", "v1", "events")
 POD = Kind("Pod", "v1", "pods")
 NODE = Kind("Node", "v1", "nodes")
 QUOTA = Kind("ResourceQuota", "v1", "resourcequotas")
+HPA = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
 DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
 
 CHILDREN: Mapping[str, Kind] = {

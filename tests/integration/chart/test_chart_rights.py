@@ -62,6 +62,7 @@ def operator(namespace):
         ("list", "endpointslices.discovery.k8s.io"),
         ("list", "pods"),
         ("list", "resourcequotas"),
+        ("list", "horizontalpodautoscalers.autoscaling"),
         ("create", "events"),
         ("create", "leases.coordination.k8s.io"),
     ],

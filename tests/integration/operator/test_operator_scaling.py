@@ -34,10 +34,11 @@ def owners(cluster: Cluster, name: str) -> set[str]:
     }
 
 
-def taken_over(cluster: Cluster, name: str) -> None:
+def taken_over(cluster: Cluster, name: str, seconds: float = 30) -> None:
     until(
         lambda: naming.AUTOSCALER in owners(cluster, name),
         f"the autoscaler owns the replicas of {name}",
+        seconds,
     )
 
 
@@ -69,6 +70,16 @@ def test_recommending_takes_nothing_over(cluster: Cluster):
     assert owners(cluster, "advised") == {naming.MANAGER}
 
 
+def hpa(name: str) -> Object:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 3}
+    metadata = {"name": "theirs"}
+    return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"} | {
+        "metadata": metadata,
+        "spec": spec,
+    }
+
+
 def test_auto_to_external_to_auto_changes_nothing(cluster: Cluster):
     cluster.apply(scaling("moved", min=0, max=3))
     cluster.until_settled("moved")
@@ -76,7 +87,8 @@ def test_auto_to_external_to_auto_changes_nothing(cluster: Cluster):
     cluster.apply(scaling("moved", mode="External", max=3))
     until(lambda: cluster.observed("moved"), "the change is acted on")
     name = naming.engine("moved", "llama-3-8b")
-    cluster.scale(name, 2, manager="kube-controller-manager")  # as an HPA does
+    cluster.apply(hpa(name))
+    cluster.scale(name, 2, manager="kube-controller-manager")  # as its controller does
     time.sleep(5)
     assert engine(cluster, "moved")["spec"]["replicas"] == 2
     cluster.apply(scaling("moved", min=0, max=3))
@@ -88,6 +100,9 @@ def test_auto_to_external_to_auto_changes_nothing(cluster: Cluster):
         ),
         "that somebody else scales it is told",
     )
+    assert naming.AUTOSCALER not in owners(cluster, "moved")
+    cluster.delete("HorizontalPodAutoscaler", "theirs")
+    taken_over(cluster, "moved", seconds=90)
     assert engine(cluster, "moved")["spec"]["replicas"] == 2
 
 

@@ -11,7 +11,7 @@ from hybrid_operator.core.state import Pool, Share
 from hybrid_operator.kube.errors import Unavailable
 from hybrid_operator.kube.writer import NotLeading
 from tests.support import virtual_time
-from tests.support.scaled_cluster import HPA, KEY, SCALER, Cluster, model
+from tests.support.scaled_cluster import ENGINE, HPA, KEY, SCALER, Cluster, model
 
 
 def test_taking_over_writes_the_number_that_stands_there_and_then_nothing():
@@ -122,7 +122,10 @@ def test_auto_to_external_to_auto_under_load_changes_nothing():
         await cluster.look(3, work=0.8)
         assert cluster.log == ["scale 2"]
         assert [each.reason for each in cluster.events] == ["OtherScaler"]
-        cluster.owners = [{**HPA, "manager": "kubectl"}]  # somebody deleted the HPA and took it
+        cluster.scalers = {ENGINE: "hpa"}
+        await cluster.look(3, work=0.8)
+        assert cluster.log == ["scale 2"]
+        cluster.scalers = {}  # somebody deleted it; in the Deployment it stands for good
         await cluster.look(10, work=0.8)
         assert cluster.log == ["scale 2", "scale 3"]
 
