@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 
+from hybrid_operator.core.objects import engine_pod, router_pod
 from hybrid_operator.kube.errors import KubeError
 from hybrid_operator.kube.kinds import POD, key_of
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from hybrid_operator.kube.client import Kube
 
 PATH = "/metrics"
-PORT_NAMES = ("metrics", "http")
-"""Names of the container port to ask, best first."""
+PORT_NAME = "http"
+CONTAINERS = frozenset({engine_pod.CONTAINER, router_pod.CONTAINER})
+"""Whose port is asked: what a webhook puts beside them may have one of the same name."""
 DEADLINE_SECONDS = 2.0
 KEPT_SECONDS = 15.0
 """For which a connection stays open unused: pods are asked every 3 s, or every 15."""
@@ -111,12 +113,9 @@ def client() -> aiohttp.ClientSession:
 
 
 def _port(pod: Mapping[str, Any]) -> int:
-    ports = {
-        port.get("name"): int(port["containerPort"])
-        for container in (pod.get("spec") or {}).get("containers") or []
-        for port in container["ports"]
-    }
-    for name in PORT_NAMES:
-        if name in ports:
-            return ports[name]
-    raise FetchError(f"the pod has no container port named {' or '.join(PORT_NAMES)}")
+    for container in (pod.get("spec") or {}).get("containers") or []:
+        if container["name"] in CONTAINERS:
+            for port in container["ports"]:
+                if port.get("name") == PORT_NAME:
+                    return int(port["containerPort"])
+    raise FetchError(f"the pod has no container port named {PORT_NAME}")

@@ -55,6 +55,16 @@ async def test_a_pod_is_asked_for_its_metrics():
     assert asked[0].startswith(b"GET /metrics HTTP/1.1\r\n")
 
 
+async def test_what_a_webhook_put_into_a_pod_is_not_asked():
+    async with answering(OK, b"hinf 1\n") as (get, target, _):
+        beside = {"ports": [{"name": "metrics", "containerPort": 1}]}
+        proxy = {"ports": [{"name": "http", "containerPort": 1}]}
+        for sidecar in (beside, proxy):
+            target["spec"]["containers"].insert(0, {"name": "sidecar"} | sidecar)
+            target["spec"]["containers"].append({"name": "sidecar"} | sidecar)
+        assert await get(target) == "hinf 1\n"
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
@@ -96,14 +106,6 @@ async def test_a_pod_that_cannot_be_asked(target, said):
     async with fetch.client() as http:
         with pytest.raises(FetchError, match=said):
             await Direct(http)(target)
-
-
-async def test_a_port_for_metrics_is_preferred():
-    async with answering(OK, b"hinf 1\n") as (get, target, _):
-        (container,) = target["spec"]["containers"]
-        container["ports"][0]["name"] = "metrics"
-        container["ports"].append({"name": "http", "containerPort": 1})
-        assert await get(target) == "hinf 1\n"
 
 
 async def test_two_scrapes_share_a_connection_and_one_that_was_closed_is_made_anew():
