@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, cluster_options
+from hybrid_operator.cli.numbers import Number
 from hybrid_operator.cli.output import table
 from hybrid_operator.cli.states import STATE, read_state
 from hybrid_operator.core.calibration import REJECT, manifest
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from hybrid_router.outcomes.log import Log
     from hybrid_router.table import Calibration
 
-PROBABILITY = click.FloatRange(0, 1)
+PROBABILITY = Number(0, 1)
 
 
 @click.command()
@@ -58,7 +59,7 @@ PROBABILITY = click.FloatRange(0, 1)
     help="Share of the API's quality, for the figures.",
 )  # fmt: skip
 @click.option(
-    "--usd", nargs=3, type=click.FloatRange(min=0), metavar="INPUT OUTPUT LOCAL",
+    "--usd", nargs=3, type=Number(min=0), metavar="INPUT OUTPUT LOCAL",
     help="For a cascade's threshold: USD per million tokens, the API's and the local model's.",
 )  # fmt: skip
 def fit(

@@ -9,6 +9,7 @@ import msgspec
 
 from hybrid_operator.cli import texts
 from hybrid_operator.cli.main import EXIT_NO, BadInputError, output_option
+from hybrid_operator.cli.numbers import Number
 from hybrid_operator.cli.output import emit, table
 from hybrid_router.core.cost import Cut, Prices, Sample, choose_cut, curve, down
 from hybrid_router.table import Price
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 ROWS = 10
 """Lines of the table, beside the chosen one."""
-_USD = click.FloatRange(min=0)
+_USD = Number(min=0)
 
 
 @click.command()
 @click.argument("samples")
 @click.option(
     "--quality",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.95,
     show_default=True,
     help="Share of the API's quality that is to be kept.",

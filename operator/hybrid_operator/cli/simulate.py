@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid_operator.cli.main import BadInputError
+from hybrid_operator.cli.numbers import Number
 from hybrid_operator.cli.output import emit, table
 from hybrid_operator.simulate import fluid, reading, trace
 from hybrid_operator.simulate.events import Simulation
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hybrid_operator.simulate.fluid import Result, Setting
     from hybrid_operator.simulate.trace import Trace
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
+_POSITIVE = Number(min=0, min_open=True)
 _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--trace", "path", required=True, type=click.Path(path_type=Path),
                  help="A CSV, or the access log of a router."),
@@ -34,11 +35,11 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--stretch", type=_POSITIVE, default=1.0, help="Pauses so many times as long."),
     click.option("--volume", type=click.IntRange(min=1), default=1,
                  help="Requests for every one of the trace."),
-    click.option("--input-price", type=click.FloatRange(min=0), default=0.15, show_default=True,
+    click.option("--input-price", type=Number(min=0), default=0.15, show_default=True,
                  help="Of the API, USD per million prompt tokens."),
-    click.option("--output-price", type=click.FloatRange(min=0), default=0.60, show_default=True,
+    click.option("--output-price", type=Number(min=0), default=0.60, show_default=True,
                  help="Of the API, USD per million generated tokens."),
-    click.option("--gpu-price", type=click.FloatRange(min=0), default=1.0, show_default=True,
+    click.option("--gpu-price", type=Number(min=0), default=1.0, show_default=True,
                  help="Of a replica, USD per hour."),
     click.option("--prefill", type=_POSITIVE, default=8000.0, show_default=True,
                  help="Prompt tokens/s of a replica."),
@@ -46,7 +47,7 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
                  help="Generated tokens/s of a replica."),
     click.option("--cold-start", type=_POSITIVE, default=90.0, show_default=True, help="Seconds."),
     click.option("--max", "most", type=click.IntRange(min=0), default=10_000, help="Replicas."),
-    click.option("--warm-up", type=click.FloatRange(0, 1, max_open=True), default=0.5,
+    click.option("--warm-up", type=Number(0, 1, max_open=True), default=0.5,
                  show_default=True, help="Share of the trace that does not count."),
     click.option("--step", type=_POSITIVE, default=5.0, show_default=True,
                  help="Seconds of a step of the fluid model."),
@@ -62,7 +63,12 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+_POLICIES = "\b\nPolicies:\n" + "\n".join(
+    f"  {name:<15} {what}" for name, (what, _) in POLICIES.items()
+)
+
+
+@click.command(epilog=_POLICIES)
 @_options
 def simulate(
     path: Path, names: tuple[str, ...], model: str, stretch: float, form: str, **given: float
@@ -79,6 +85,8 @@ def simulate(
     --model events  slower; engines batch, queue and run out of KV cache, cold starts vary, the
                     API has a latency. Look here for objectives that are missed (SLO, DELAYED:
                     2 s to the first token, 100 ms between tokens) and for requests LOST.
+
+    REVERSALS counts changes of direction: down after up, or up after down.
 
     \b
     Is the API or a GPU cheaper for this traffic, and how close to the best does the operator get?
@@ -171,7 +179,7 @@ def _page(documents: dict[str, dict[str, Any]]) -> str:
         "SLO",
         "DELAYED",
         "LOST",
-        "WHAT IT IS",
+        "REVERSALS",
     )
     rows = [
         (
@@ -183,7 +191,7 @@ def _page(documents: dict[str, dict[str, Any]]) -> str:
             f"{each['slo_attainment']:.1%}",
             each["delayed"],
             each["lost"],
-            POLICIES[name][0],
+            each["reversals"],
         )
         for name, each in documents.items()
     ]

@@ -11,6 +11,7 @@ import click
 
 from hybrid_operator.cli import finding, plot
 from hybrid_operator.cli.main import BadInputError
+from hybrid_operator.cli.numbers import Number
 from hybrid_operator.cli.output import WIDTH, emit, table
 from hybrid_operator.core.engine import tco as money
 from hybrid_operator.core.engine import throughput
@@ -55,7 +56,7 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
     click.option("--input-price", help="USD per million input tokens, instead of --api."),
     click.option("--output-price", help="USD per million output tokens."),
     click.option("--cached-price", help="USD per million cached input tokens."),
-    click.option("--cached-share", type=click.FloatRange(0, 1), default=0.0,
+    click.option("--cached-share", type=Number(0, 1), default=0.0,
                  help="Share of input tokens that a cache has."),
     click.option("--gpu", default="a10g", show_default=True, help="Name of `hinf gpus`."),
     click.option("--gpu-price", help="USD for one GPU for one hour; default: the usual one."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hybrid_operator.simulate.trace import Request, Trace, from_zero
@@ -35,7 +35,7 @@ def read(path: Path) -> Trace:
         TraceError: no such file, a column is missing, a value is none, or nothing is in it.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             lines = file.readlines()
     except OSError as error:
         raise TraceError(f"{path}: {error.strerror}") from None
@@ -67,8 +67,9 @@ def _rows(path: Path, lines: Sequence[str]) -> list[Request]:
 
 
 def _row(row: Mapping[str, str]) -> Request:
-    # Azure writes seven digits of a second; datetime reads six.
-    at = datetime.fromisoformat(row["TIMESTAMP"].strip()[:26]).timestamp()
+    moment = datetime.fromisoformat(row["TIMESTAMP"].strip())
+    # Not a local time: an hour of it comes twice a year, and it would depend on the machine.
+    at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     prompt, generated = int(row["ContextTokens"]), int(row["GeneratedTokens"])
     if prompt < 0 or generated < 0:
         raise ValueError("a request has fewer than 0 tokens")

@@ -99,7 +99,7 @@ def test_a_policy_goes_on_after_a_restart_as_it_would_have_without_one():
 
     window, replicas = play(3 * 3600, window, replicas, busy=True)
     assert replicas == 3
-    kept = unpack(pack(Memory(window.levels, window.usd_per_work), 96 * 8))
+    kept = unpack(pack(Memory(window.levels, window.usd_per_work or 0.0), 96 * 8))
     restored = replace(Window(), levels=kept.levels, usd_per_work=kept.usd_per_work)
     _, without = play(780, Window(), replicas, busy=False)
     _, after = play(780, restored, replicas, busy=False)

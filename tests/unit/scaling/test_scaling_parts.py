@@ -72,7 +72,8 @@ def test_what_a_replica_can_do_is_learnt_however_far_it_is_from_the_estimate(fac
 
 @pytest.mark.parametrize("said", [(1, 1), (10**9, 10**9), (8000, 1)])
 def test_a_status_that_says_nonsense_is_mended_by_what_is_seen(said):
-    found = remembered(*said, SEED)
+    prefill, decode = said
+    found = remembered(prefill, decode, SEED)
     for _ in range(200):
         found = learn(found, 4000, 500, saturated=True)
     assert found.work(4000, 500) == pytest.approx(1, rel=0.05)

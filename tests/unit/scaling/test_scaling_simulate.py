@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,14 +179,17 @@ def test_all_policies_stand_in_one_table_of_100_columns(tmp_path):
     path = write(tmp_path, trace.bursts(0.2))
     result = hinf("--trace", str(path), "--policy", "all", "--step", "10")
     assert result.exit_code == 0, result.output
-    assert all(name in result.output for name in POLICIES)
-    assert max(map(len, result.output.splitlines())) <= 100
+    lines = result.output.splitlines()
+    assert lines[0].split()[-3:] == ["DELAYED", "LOST", "REVERSALS"]
+    assert [line.split()[0] for line in lines[1:]] == list(POLICIES)
+    assert max(map(len, lines)) <= 100
 
 
 def test_the_help_keeps_its_examples_on_lines_of_their_own():
     lines = hinf("--help").output.splitlines()
     assert sum(line.startswith("    hinf simulate --trace") for line in lines) == 4
     assert max(map(len, lines)) <= 100
+    assert all(f"    {name:<15} {what}" in lines for name, (what, _) in POLICIES.items())
 
 
 LOG = [
@@ -207,6 +211,27 @@ def test_an_access_log_is_a_trace_of_what_local_models_were_asked(tmp_path):
     path = tmp_path / "access.log"
     path.write_text("\n".join(LOG))
     assert reading.read(path).requests == ((0.0, 900, 60), (4.0, 30, 9))
+
+
+TIMES = [
+    pytest.param("2023-11-16 18:15:46.6805900", id="as in Azure's traces of 2023"),
+    pytest.param("2023-11-16 18:15:46.680590+00:00", id="as in those of 2024"),
+    pytest.param("2023-11-16T19:15:46.68059+01:00", id="in another time zone"),
+    pytest.param("2023-11-16 18:15:46.68059Z ", id="in UTC by its letter"),
+]
+
+
+@pytest.mark.parametrize("text", TIMES)
+def test_a_time_is_one_in_utc_unless_it_says_another(tmp_path, text, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    path = tmp_path / "trace.csv"
+    path.write_text(f"\ufeff{HEAD}2023-11-16 18:15:46+00:00,1,1\n{text},2,2\n")
+    found = reading.read(path).requests
+    monkeypatch.undo()
+    time.tzset()
+    assert found[0] == (0.0, 1, 1)
+    assert found[1].at == pytest.approx(0.68059, abs=1e-5)
 
 
 def test_a_stretched_trace_has_longer_pauses_and_a_multiplied_one_more_requests():
@@ -250,3 +275,12 @@ def test_a_bad_trace_is_refused_with_its_line(tmp_path, text, message):
     result = hinf("--trace", str(path), "--policy", "hpa")
     assert result.exit_code == 2
     assert message in result.output
+
+
+@pytest.mark.parametrize("option", ["--prefill", "--stretch", "--gpu-price"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_what_is_no_number_is_refused(tmp_path, option, value):
+    path = write(tmp_path, trace.bursts(0.1))
+    result = hinf("--trace", str(path), "--policy", "hpa", option, value)
+    assert result.exit_code == 2
+    assert f"'{value}' is not a number" in result.output
