@@ -182,6 +182,7 @@ class Pipeline:
         )
         call.decoded = None
         answering.reason = decision.reason
+        self.metrics.diverted.decided(answering, decision)
         self._issue(exchange, answering, decision)
         job = answering.job = _job(
             exchange,

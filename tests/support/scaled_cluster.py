@@ -45,7 +45,7 @@ class Cluster:
         self.owners: list[dict[str, Any]] = [OURS]
         self.refuse: Exception | None = None
         self.generated = dict.fromkeys(("e1", "e2", "e3", "e4"), 0.0)
-        self.diverted = self.local_only = 0.0
+        self.diverted = self.local_only = self.passed = 0.0
         self.looked = 0.0
         """When the last look began: it takes the second over which pods are asked."""
         self.hung: set[str] = set()
@@ -193,6 +193,7 @@ class Cluster:
                 f'hinf_router_diverted_tokens_total{{{head},kind="completion"}} {self.diverted}\n'
                 'hinf_router_local_only_tokens_total{backend="local/m",kind="completion"} '
                 f"{self.local_only}\n"
+                f'hinf_router_passed_requests_total{{backend="local/m"}} {self.passed}\n'
             )
         return (
             f"vllm:prompt_tokens_total 0\nvllm:generation_tokens_total {self.generated[name]}\n"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 REQUESTS = "hinf_router_diverted_requests_total"
 TOKENS = "hinf_router_diverted_tokens_total"
 LOCAL_ONLY = "hinf_router_local_only_tokens_total"
+PASSED = "hinf_router_passed_requests_total"
 WAITING = "hinf_router_requests_waiting"
 UNSERVED = "unserved"
 """The reason of requests that nobody answered."""
@@ -21,7 +22,7 @@ UNSERVED = "unserved"
 API = "api"
 """For all other reasons: a provider did."""
 
-_LINES = lines((REQUESTS, TOKENS, LOCAL_ONLY, WAITING))
+_LINES = lines((REQUESTS, TOKENS, LOCAL_ONLY, PASSED, WAITING))
 
 
 class Flow(NamedTuple):
@@ -42,6 +43,8 @@ class Past(NamedTuple):
     """Requests that wait for a place, or for the first replica: now, not an increase."""
     local_only: Flow = Flow()
     """What it served and no API could have: tokens without their requests, cached ones apart."""
+    passed: float = 0.0
+    """Requests that went past it, as they did; `api` has them when their answers have ended."""
 
 
 NOTHING = Past()
@@ -64,10 +67,11 @@ def read(text: str) -> Reading:
         KeyError: a label is missing.
     """
     waiting: dict[str, float] = defaultdict(float)
+    passed: dict[str, float] = defaultdict(float)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for name, labels, value in samples(_LINES, text):
-        if name == WAITING:
-            waiting[labels["backend"]] += value
+        if name in (WAITING, PASSED):
+            (waiting if name == WAITING else passed)[labels["backend"]] += value
             continue
         reason = LOCAL_ONLY if name == LOCAL_ONLY else labels["reason"]
         into = sums[labels["backend"], reason if reason in (LOCAL_ONLY, UNSERVED) else API]
@@ -81,8 +85,9 @@ def read(text: str) -> Reading:
             Flow(*sums[name, UNSERVED]),
             waiting[name],
             Flow(*sums[name, LOCAL_ONLY]),
+            passed[name],
         )
-        for name in {*(backend for backend, _ in list(sums)), *list(waiting)}
+        for name in {*(backend for backend, _ in sums), *waiting, *passed}
     }
     return Reading(past, started(text))
 
@@ -107,6 +112,7 @@ def grown(before: Past, after: Past) -> Past:
         _grown(before.unserved, after.unserved),
         after.waiting,
         _grown(before.local_only, after.local_only),
+        after.passed - before.passed if after.passed >= before.passed else after.passed,
     )
 
 
@@ -116,7 +122,7 @@ def _back(before: Past, after: Past) -> bool:
 
 
 def _counters(past: Past) -> tuple[float, ...]:
-    return (*past.api, *past.unserved, *past.local_only)
+    return (*past.api, *past.unserved, *past.local_only, past.passed)
 
 
 def _grown(before: Flow, after: Flow) -> Flow:

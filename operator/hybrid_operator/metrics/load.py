@@ -99,7 +99,7 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         ready=seen.ready,
         requests=demand > 0
         or any(after is not None and after.running for _, after in seen.engines)
-        or any(each.api.requests + each.unserved.requests > 0 for each in past),
+        or any(each.api.requests + each.unserved.requests + each.passed > 0 for each in past),
         ttft_seconds=percentile(added(each.ttft for each in done), PERCENTILE),
         itl_seconds=percentile(added(each.itl for each in done), PERCENTILE),
         complete=len(done) == len(seen.engines) >= seen.ready

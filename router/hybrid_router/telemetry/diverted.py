@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from hybrid_router.answering import Answering
+    from hybrid_router.core.decision import Decision
     from hybrid_router.upstream.job import Job
 
 UNSERVED: Final = "unserved"
@@ -39,6 +40,13 @@ class Diverted:
             ("backend", "reason", "kind"),
             registry=registry,
         )
+        self._passed = Counter(
+            "hinf_router_passed_requests",
+            "Requests that go past a local backend that is not available, counted as they do: the "
+            "first one wakes a model, long before its answer from elsewhere has ended.",
+            ("backend",),
+            registry=registry,
+        )
         self._local_only = Counter(
             "hinf_router_local_only_tokens",
             "Tokens of requests that a local backend served and no API could have, by kind: prompt "
@@ -47,6 +55,13 @@ class Diverted:
             registry=registry,
         )
         self._held: dict[str, tuple[Count, Count]] = {}
+
+    def decided(self, answering: Answering, decision: Decision) -> None:
+        """Count a request that goes elsewhere for want of a local model."""
+        if decision.reason is Reason.LOCAL_UNAVAILABLE:
+            backend = _first_local(answering)
+            if backend is not None:
+                self._passed.labels(backend).inc()
 
     def note(self, answering: Answering, source: str, status: int) -> None:
         """Count a request if a local model should have had it and did not, or if it had to.
@@ -62,14 +77,9 @@ class Diverted:
                 self._keep(job)
             return
         reason = _because(answering, source, status)
-        model = answering.table.models.get(answering.model)
-        if reason is None or model is None:
-            return
-        backends = answering.table.backends
-        for target in model.targets:
-            if backends[target.backend].trust == "internal":
-                self._add(target.backend, reason, *_tokens(answering))
-                return
+        backend = _first_local(answering) if reason is not None else None
+        if reason is not None and backend is not None:
+            self._add(backend, reason, *_tokens(answering))
 
     def _keep(self, job: Job) -> None:
         if job.target is None:
@@ -85,6 +95,14 @@ class Diverted:
         self._requests.labels(backend, reason).inc()
         self._tokens.labels(backend, reason, "prompt").inc(prompt)
         self._tokens.labels(backend, reason, "completion").inc(completion)
+
+
+def _first_local(answering: Answering) -> str | None:
+    model, backends = answering.table.models.get(answering.model), answering.table.backends
+    for target in model.targets if model is not None else ():
+        if backends[target.backend].trust == "internal":
+            return target.backend
+    return None
 
 
 def _local_only(answering: Answering) -> bool:

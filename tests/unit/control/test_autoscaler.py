@@ -60,6 +60,18 @@ def test_a_request_wakes_a_model_that_sleeps():
     virtual_time.run(play())
 
 
+def test_it_wakes_while_the_api_still_answers_that_request():
+    async def play():
+        cluster = Cluster({"min": 0, "max": 2}, replicas=0)
+        await cluster.look(3)
+        cluster.passed += 1
+        await cluster.look(1)
+        assert cluster.replicas == 1
+        assert cluster.events[0].reason == "ScaledWake"
+
+    virtual_time.run(play())
+
+
 def test_without_requests_it_sleeps_again_and_the_least_busy_pod_goes_first():
     async def play():
         cluster = Cluster({"min": 0, "max": 4, "idleAfter": "1m"}, replicas=2)

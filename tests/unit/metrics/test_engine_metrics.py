@@ -146,6 +146,16 @@ def test_what_went_past_a_model_is_told_by_who_answered():
     }
 
 
+def test_a_request_that_goes_past_a_model_is_one_before_its_answer_has_ended():
+    page = 'hinf_router_passed_requests_total{{backend="local/m"}} {}\n'
+    before, after = (diverted.read(page.format(count)) for count in (1.0, 2.0))
+    grown = diverted.increase(before, after)
+    assert grown
+    assert grown["local/m"] == Past(passed=1.0)
+    assert load(Seen(10.0, [], [grown["local/m"]], 0, 0), CAPACITY, None).sample.requests
+    assert not load(Seen(10.0, [], [NOTHING], 0, 0), CAPACITY, None).sample.requests
+
+
 def test_who_waits_at_a_router_is_demand_and_local_only_while_no_replica_runs():
     (told,) = diverted.read('hinf_router_requests_waiting{backend="local/m"} 2.0\n').past.values()
     assert diverted.grown(told, told).waiting == 2.0

@@ -100,8 +100,9 @@ async def test_a_model_that_sleeps_is_waited_for_by_what_must_stay():
             assert (await asked).status == 200
 
 
-async def test_a_model_that_sleeps_is_bridged_by_the_api_at_once():
-    async with Upstream() as api:
+async def test_a_model_that_sleeps_is_bridged_by_the_api_at_once_and_counted_at_once():
+    free = asyncio.Event()
+    async with Upstream(held(free)) as api:
         service = {"namespace": "ml", "name": "engine"}
         both = table(
             {
@@ -110,5 +111,8 @@ async def test_a_model_that_sleeps_is_bridged_by_the_api_at_once():
             }
         )
         async with router(both, classifier=Says(0.99)) as r:
-            reply = await r.chat("auto")
+            asked = asyncio.create_task(r.chat("auto"))
+            await until(lambda: r.sample('hinf_router_passed_requests_total{backend="local"}') == 1)
+            free.set()
+            reply = await asked
     assert reply.headers["x-hybrid-source"] == "api"
