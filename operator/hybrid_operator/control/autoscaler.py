@@ -168,7 +168,7 @@ class Autoscaler:
         wanted = [
             replace(each, rival=await rival(each.live, self._world.scalers))
             async for key, told in _in_turns(said.items())
-            for each in self._decide(key, told)
+            for each in self._decided(key, told)
         ]
         granted = await self._share(wanted)
         settled = [self._settle(each, granted.get(each.key)) async for each in _in_turns(wanted)]
@@ -190,6 +190,16 @@ class Autoscaler:
         external = model.spec.scaling is not None and model.spec.scaling.mode == "External"
         found = live(self._world.children, key, model.spec)
         return not external and found is not None and replicas.owned_by_autoscaler(found)
+
+    def _decided(self, key: Key, said: Round) -> list[_Wanted]:
+        """Decide, and let no resource keep the others from it."""
+        try:
+            return self._decide(key, said)
+        except Exception as error:
+            if self._warned.get(str(key)) != repr(error):
+                self._warned[str(key)] = repr(error)
+                log.exception("%s: not scaled, by a fault of the operator", key)
+            return []
 
     def _decide(self, key: Key, said: Round) -> list[_Wanted]:
         resource = self._world.resources.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from hybrid_operator.core.scaling.types import Policy
     from hybrid_operator.core.state import Object
     from hybrid_operator.kube.kinds import Key
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,21 @@ class Models:
         stamp = metadata["uid"], int(metadata.get("generation") or 0)
         known = self._known.get(key)
         if known is None or known[0] != stamp:
-            known = self._known[key] = (stamp, self._read(resource))
+            known = self._known[key] = (stamp, self._readable(key, resource))
         return known[1]
 
     def keep(self) -> None:
         """Forget resources that are gone."""
         for key in self._known.keys() - set(self._resources):
             del self._known[key]
+
+    def _readable(self, key: Key, resource: Mapping[str, Any]) -> Sequence[Model]:
+        """Read it, and let no resource keep the others from being read."""
+        try:
+            return self._read(resource)
+        except Exception:
+            log.exception("%s: not scaled, by a fault of the operator", key)
+            return ()
 
     def _read(self, resource: Mapping[str, Any]) -> Sequence[Model]:
         spec, _ = observe.spec(resource)

@@ -134,3 +134,24 @@ def test_a_clock_that_jumps_scales_nothing():
         assert cluster.log == before
 
     virtual_time.run(play())
+
+
+@pytest.mark.parametrize("place", ["autoscaler.decide", "scalable.judge"])
+def test_a_fault_of_ours_with_one_resource_stops_neither_the_loop_nor_the_log(
+    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(f"hybrid_operator.control.{place}", fails)
+            await cluster.look(20)
+        assert cluster.log == []
+        assert caplog.text.count("ns/support: not scaled, by a fault of the operator") == 1
+        cluster.generation += 1
+        await cluster.look(3)
+        assert cluster.log == ["scale 2"]
+
+    virtual_time.run(play())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_operator.core.scaling.levels import NOTHING, Levels, Rates
+from hybrid_operator.core.scaling.levels import NOTHING, Level, Levels, Rates
 from hybrid_operator.core.scaling.memory import Memory, pack, unpack
 from hybrid_operator.core.scaling.policy import decide
 from hybrid_operator.core.scaling.types import Policy, Sample
@@ -31,6 +33,10 @@ BUSY = seen([2.4, 0.0, 1.7, 3.9, 0.4] * 40)
 
 
 OTHER_RELEASE = base64.b64encode(zlib.compress(b"1234" + b"\1" * 80)).decode()
+
+
+def edited(**fields: Any) -> Memory:
+    return Memory(Levels(1.0, (Level(**fields),)), 0.01)
 
 
 def flat(value: object) -> list[float]:
@@ -74,6 +80,11 @@ def test_it_never_takes_more_room_than_it_is_given_and_keeps_the_lowest_levels(l
         pytest.param(OTHER_RELEASE, id="another release"),
         pytest.param(pack(Memory(BUSY, 0.01), 9999)[:-8] + "AAAAAAA=", id="half of it overwritten"),
         pytest.param("é" * 40, id="not even ASCII"),
+        pytest.param(pack(edited(rule=9), 9999), id="a rule that there is not"),
+        pytest.param(pack(edited(costs=(math.inf,) * 5), 9999), id="an infinite cost"),
+        pytest.param(
+            pack(Memory(Levels(1.0, (Level(),) * 99_999), 0.01), 9999), id="more levels than fit"
+        ),
     ],
 )
 def test_a_text_that_is_none_of_ours_is_nothing(text: str):

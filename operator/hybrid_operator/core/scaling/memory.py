@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 SMALLEST, LARGEST = 1e-12, 1e12
 """Beyond them a number counts as 0, or as infinite."""
+MOST_BYTES = 2**16
+"""Of what a text may unfold to: a thousand replicas' levels are half of it."""
 _CODES = 0xFFFF
 _STEP = math.log(LARGEST / SMALLEST) / (_CODES - 2)
 
@@ -53,10 +55,7 @@ def pack(memory: Memory, limit: int) -> str:
 
 def unpack(text: str) -> Memory:
     """Return what a text says; nothing where it is none of ours, or of another release."""
-    try:
-        data = zlib.decompress(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError, zlib.error):
-        return Memory()
+    data = unfolded(text)
     whole, rest = divmod(len(data) - len(_FORM), 2)
     if not data.startswith(_FORM) or rest:
         return Memory()
@@ -68,7 +67,25 @@ def unpack(text: str) -> Memory:
     left = iter(numbers)
     usd = next(left)
     levels = _like(NOTHING, left)
-    return Memory(levels._replace(levels=tuple(_like(Level(), left) for _ in range(count))), usd)
+    found = tuple(_like(Level(), left) for _ in range(count))
+    return Memory(levels._replace(levels=found), usd) if all(map(_sound, found)) else Memory()
+
+
+def unfolded(text: str) -> bytes:
+    """Return what was compressed to a text, up to `MOST_BYTES`; nothing where that cannot be."""
+    folded = zlib.decompressobj()
+    try:
+        data = folded.decompress(base64.b64decode(text, validate=True), MOST_BYTES)
+    except (binascii.Error, ValueError, zlib.error):
+        return b""
+    return data if folded.eof else b""
+
+
+def _sound(level: Level) -> bool:
+    """Whether a level can be gone on from, whoever wrote it."""
+    return level.rule < len(level.costs) and all(
+        map(math.isfinite, (*level.means, *level.costs, *level.running))
+    )
 
 
 def _text(numbers: Sequence[float]) -> str:

@@ -8,11 +8,12 @@ The text has a byte for each slot, a logarithm good to 3 %.
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import struct
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
+
+from hybrid_operator.core.scaling.memory import unfolded
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -82,10 +83,7 @@ def pack(profile: Profile, now: datetime) -> str:
 
 def unpack(text: str) -> Profile:
     """Return what a text says; nothing where it is none of ours, or of another release."""
-    try:
-        data = zlib.decompress(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError, zlib.error):
-        return ()
+    data = unfolded(text)
     if not data.startswith(_FORM) or len(data) != len(_FORM) + SLOTS:
         return ()
     return tuple(Slot(_demand(code)) for code in data[len(_FORM) :])
