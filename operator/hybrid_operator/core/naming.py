@@ -74,6 +74,11 @@ def api_backend(provider: str) -> str:
     return f"api/{provider}"
 
 
+def local_backend(model: str) -> str:
+    """Return the table's name of the backend that a local model's replicas are."""
+    return f"local/{model}"
+
+
 def volume(kind: str, name: str) -> str:
     """Return the name of a pod's volume for the thing `name` of a `kind`."""
     return fit(f"{kind}-{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hybrid_operator.core import naming
 from hybrid_router.table import IntentPolicy, RoutingRule
 
 if TYPE_CHECKING:
@@ -46,13 +47,33 @@ def _rule(spec: HybridInferenceSpec, rule: Stated) -> RoutingRule:
 
 
 def _upstream(spec: HybridInferenceSpec, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the models as their backends call them, whichever of its names each has here."""
-    called: dict[str, list[str]] = {}
+    """Return the models as their backends call them, whichever of its names each has here.
+
+    One whose name another backend uses as well, for a model that is not meant, has its backend's
+    before it: a provider may call its model what a local one is called.
+    """
+    targets = _targets(spec)
+    meant = {target for name in names for target in targets.get(name, ())}
+    others = {model for each in targets.values() for _, model in {*each} - meant}
+    found = []
+    for name in names:
+        for backend, model in targets.get(name, [("", name)]):
+            found.append(f"{backend}/{model}" if model in others and backend else model)
+    return tuple(found)
+
+
+def _targets(spec: HybridInferenceSpec) -> dict[str, list[tuple[str, str]]]:
+    """Return the backends' and their models' names that each name stands for."""
+    named: dict[str, list[tuple[str, str]]] = {}
     for provider in spec.providers:
         for each in provider.models:
+            target = naming.api_backend(provider.name), each.upstream or each.name
             for name in (each.name, f"{provider.name}/{each.name}"):
-                called.setdefault(name, []).append(each.upstream or each.name)
+                named.setdefault(name, []).append(target)
     for model in spec.models:
+        backend = naming.local_backend(model.name)
         for name in (model.name, *model.served_names):
-            called.setdefault(name, []).append(model.name)
-    return tuple(each for name in names for each in called.get(name, [name]))
+            named.setdefault(name, []).append((backend, model.name))
+        for lora in model.loras:
+            named.setdefault(lora.name, []).append((backend, lora.name))
+    return named

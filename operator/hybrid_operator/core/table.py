@@ -71,12 +71,7 @@ class Document(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
-api_backend = naming.api_backend
-
-
-def local_backend(model: str) -> str:
-    """Return the table's name of the backend that a local model's replicas are."""
-    return f"local/{model}"
+api_backend, local_backend = naming.api_backend, naming.local_backend
 
 
 def render(

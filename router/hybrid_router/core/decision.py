@@ -281,7 +281,7 @@ def _allowed(targets: Sequence[Target], models: Sequence[str], terms: Terms) -> 
     """
     if not models:
         return targets
-    left = [t for t in targets if t.model in models]
+    left = [t for t in targets if t.model in models or f"{t.backend}/{t.model}" in models]
     if not left:
         who = f"rule {terms.rule}" if terms.allowed else "the policy of this prompt's intent"
         raise Refused(403, "model_not_allowed", _not_allowed(who, models))

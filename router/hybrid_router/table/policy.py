@@ -59,7 +59,8 @@ class IntentPolicy(Part, frozen=True):
     prefer: Side | None = None
     """The side that is asked first, whatever the confidence."""
     models: tuple[Name, ...] = ()
-    """Upstream models that may answer, where a prompt is judged; empty for all."""
+    """Upstream models that may answer, where a prompt is judged; empty for all. With the backend's
+    name and a `/` before it, that backend's alone."""
 
 
 class RoutingRule(Part, frozen=True):
@@ -83,7 +84,8 @@ class RoutingRule(Part, frozen=True):
     threshold: Probability | None = None
     """Local at this confidence or more, for every intent."""
     models: tuple[Name, ...] = ()
-    """Upstream models that may answer, whatever name the client asks for; empty for all."""
+    """Upstream models that may answer, whatever name the client asks for; empty for all. With the
+    backend's name and a `/` before it, that backend's alone."""
 
 
 class Policy(Part, frozen=True):

@@ -33,3 +33,16 @@ def test_a_rule_allows_models_by_any_name_that_clients_use(
     """)
     (rule,) = rules.rules(stated)
     assert rule.models == allowed
+
+
+def test_a_rule_for_a_local_model_does_not_allow_a_providers_of_that_name() -> None:
+    stated = spec("""
+    models: [{name: a, catalog: phi-4, accelerator: {type: l4}}]
+    providers:
+      - {name: x, type: openai-compatible, baseURL: "http://x/v1",
+          models: [{name: big, upstream: a}, {name: other}]}
+    routing: {rules: [{name: inside, models: [a]}, {name: outside, models: [big, other]}]}
+    """)
+    inside, outside = rules.rules(stated)
+    assert inside.models == ("local/a/a",)
+    assert outside.models == ("api/x/a", "other")

@@ -92,6 +92,14 @@ def test_intents_and_rules(verdict: Verdict, asked: Asked, first: str, reason: s
     assert asks(Policy(intents=INTENTS, rules=RULES), verdict, asked) == (first, reason)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_model_may_be_allowed_at_one_backend_of_several_that_have_its_name(backend: str) -> None:
+    twins = [Target(backend=name, model="same") for name in BACKENDS]
+    policy = Policy(rules=(RoutingRule(name="one", models=(f"{backend}/same",)),))
+    made = decide(policy, twins, BACKENDS, judged(0.9), lambda _: True, terms(policy, Asked()))
+    assert [target.backend for target in made.targets] == [backend]
+
+
 def test_models_that_are_allowed_and_not_there_refuse_the_request() -> None:
     rule = RoutingRule(name="only", models=("else", "other"))
     with pytest.raises(Refused, match="rule only lets only else, other answer") as refused:
