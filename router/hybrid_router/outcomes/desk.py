@@ -61,8 +61,8 @@ class Desk:
 
     def judged(self, receipt: Receipt, score: float, reason: str | None, key: str | None) -> bool:
         """Take a client's judgement; return whether it says something new."""
-        before = self._judged.pop(receipt.request_id, None)
-        self._judged[receipt.request_id] = score
+        before = self._judged.pop(receipt.text, None)
+        self._judged[receipt.text] = score
         if len(self._judged) > JUDGED:
             self._judged.popitem(last=False)
         if before == score:

@@ -49,6 +49,8 @@ class Asked(Protocol):
 class Receipt(msgspec.Struct, frozen=True):
     """What an identifier says."""
 
+    text: str
+    """Itself."""
     request_id: str
     """As in the log."""
     said: float
@@ -130,6 +132,7 @@ class Receipts:
         if not -60 <= self.now() - at <= MAX_AGE_SECONDS:  # noqa: PLR2004  clocks differ a little
             return None
         return Receipt(
+            text=text,
             request_id=base if flags & _GIVEN else text,
             said=said / _STEPS,
             local=bool(flags & _LOCAL),

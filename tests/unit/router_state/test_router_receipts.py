@@ -54,7 +54,7 @@ def test_what_is_issued_is_read_back(
     found = receipts.read(asked.request_id, "alice")
     assert found is not None
     assert found.said == pytest.approx(said, abs=1e-4)
-    assert found == Receipt(asked.request_id, found.said, local, state[:8])
+    assert found == Receipt(asked.request_id, asked.request_id, found.said, local, state[:8])
 
 
 @given(IDS, st.integers(0, 200), st.characters(codec="ascii"))

@@ -101,6 +101,21 @@ async def test_a_client_with_ids_of_its_own_gets_one_to_judge_by(keys):
     assert (own.status, given.status) == (404, 200)
 
 
+async def test_two_answers_under_one_id_of_a_clients_own_are_judged_apart(keys):
+    async with (
+        Upstream() as up,
+        Upstream() as api,
+        router(both(up, api, **keys), classifier=Says(0.9)) as r,
+    ):
+        answers = [await ask(r, KEY, "x-request-id: 1"), await ask(r, OTHER, "x-request-id: 1")]
+        ids = [each.headers["x-hybrid-feedback-id"] for each in answers]
+        taken = [
+            await judge(r, *each) for each in zip(ids, ("bad", "bad"), (KEY, OTHER), strict=True)
+        ]
+        twice = await judge(r, ids[0], "bad", KEY)
+    assert [each.json()["recorded"] for each in (*taken, twice)] == [True, True, False]
+
+
 async def test_an_answer_after_failover_is_judged_as_that_of_the_side_that_gave_it():
     async with (
         Upstream(replies(500, {})) as up,
