@@ -25,7 +25,7 @@ from hybrid_operator.core.plan import PAUSED
 from hybrid_operator.core.scaling.arbitrate import arbitrate
 from hybrid_operator.core.scaling.policy import decide
 from hybrid_operator.core.scaling.window import observe as take
-from hybrid_operator.core.scaling.window import remember
+from hybrid_operator.core.scaling.window import remember, standing
 from hybrid_operator.core.state import Event
 from hybrid_operator.kube.errors import KubeError, NotFound
 from hybrid_operator.kube.kinds import Key
@@ -166,9 +166,9 @@ class Autoscaler:
         children, ask = self._world.children, self._world.gatherer.ask
         said = await ask({key: children.pods(family_of(key)) async for key in _in_turns(keys)})
         wanted = [
-            replace(each, rival=await rival(each.live, self._world.scalers))
+            each
             async for key, told in _in_turns(said.items())
-            for each in self._decided(key, told)
+            for each in await self._decided(key, told)
         ]
         granted = await self._share(wanted)
         settled = [self._settle(each, granted.get(each.key)) async for each in _in_turns(wanted)]
@@ -191,17 +191,17 @@ class Autoscaler:
         found = live(self._world.children, key, model.spec)
         return not external and found is not None and replicas.owned_by_autoscaler(found)
 
-    def _decided(self, key: Key, said: Round) -> list[_Wanted]:
+    async def _decided(self, key: Key, said: Round) -> list[_Wanted]:
         """Decide, and let no resource keep the others from it."""
         try:
-            return self._decide(key, said)
+            return await self._decide(key, said)
         except Exception as error:
             if self._warned.get(str(key)) != repr(error):
                 self._warned[str(key)] = repr(error)
                 log.exception("%s: not scaled, by a fault of the operator", key)
             return []
 
-    def _decide(self, key: Key, said: Round) -> list[_Wanted]:
+    async def _decide(self, key: Key, said: Round) -> list[_Wanted]:
         resource = self._world.resources.get(key)
         if resource is None:
             return []
@@ -223,15 +223,17 @@ class Autoscaler:
                 memory = was.memories.get(name, "")
                 known[name] = restored(was.models.get(name, {}), model.seed, memory)
             known[name].expects(model.seed)
-            each = self._look_at(known[name], model, said, current, deployed)
+            other = await rival(deployed, self._world.scalers)
+            alone = model.recommends or other is not None
+            each = self._look_at(known[name], model, said, deployed, alone=alone)
             if each is not None:
                 engines = said.engines.get(naming.fit(name), ())
-                wanted = _Wanted(owner, model, known[name], deployed, current, each, engines)
+                wanted = _Wanted(owner, model, known[name], deployed, current, each, engines, other)
                 found.append(wanted)
         return found
 
     def _look_at(
-        self, scaled: Scaled, model: Model, told: Round, current: int, deployed: Object
+        self, scaled: Scaled, model: Model, told: Round, deployed: Object, *, alone: bool
     ) -> Decision | None:
         now, looked, scaled.looked = self._now(), scaled.looked, True
         if not looked:
@@ -242,13 +244,16 @@ class Autoscaler:
             seconds=told.seconds,
             engines=[(each.before, each.now) for each in engines],
             routers=[None if past is None else past.get(backend, NOTHING) for past in told.routers],
-            replicas=current,
+            replicas=replicas.current(deployed) or 0,
             ready=(deployed.get("status") or {}).get("readyReplicas", 0),
         )
         found = load(seen, scaled.capacity, model.price)
         scaled.capacity = found.capacity
-        scaled.window = take(scaled.window, found.sample, model.policy, now)
-        decision = decide(scaled.window, model.policy, now)
+        window = scaled.window = take(scaled.window, found.sample, model.policy, now)
+        if alone and scaled.decision is not None:
+            # What we would do next, had we done what we decided: else it would not settle.
+            window = standing(window, scaled.decision.replicas)
+        decision = decide(window, model.policy, now)
         scaled.window = remember(scaled.window, decision)
         return decision
 

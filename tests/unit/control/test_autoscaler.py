@@ -11,7 +11,7 @@ from hybrid_operator.core.state import Pool, Share
 from hybrid_operator.kube.errors import Unavailable
 from hybrid_operator.kube.writer import NotLeading
 from tests.support import virtual_time
-from tests.support.scaled_cluster import ENGINE, HPA, KEY, SCALER, Cluster, model
+from tests.support.scaled_cluster import ENGINE, HPA, KEY, OURS, SCALER, Cluster, model
 
 
 def test_taking_over_writes_the_number_that_stands_there_and_then_nothing():
@@ -115,6 +115,31 @@ def test_recommending_writes_nothing():
         assert cluster.log == []
         assert told
         assert told.models["m"]["recommended"] > 1
+
+    virtual_time.run(play())
+
+
+@pytest.mark.parametrize(
+    ("mode", "owners"),
+    [
+        pytest.param("Recommend", [OURS], id="in mode Recommend"),
+        pytest.param("Auto", [OURS, HPA], id="where an HPA scales"),
+    ],
+)
+def test_a_number_that_is_not_set_settles_as_replicas_would(mode, owners):
+    """Which do not follow it: it is neither held near them nor another one with every look."""
+
+    async def play():
+        cluster = Cluster({"mode": mode, "max": 40})
+        cluster.owners = owners
+        for _ in range(100):
+            await cluster.look(1, diverted=19)
+            await cluster.look(1, diverted=9)
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert 17 <= told.models["m"]["recommended"] <= 18
+        assert told.models["m"]["decisions"][0].startswith("2026-01-01T00:00Z"), "none since"
+        assert cluster.log == []
 
     virtual_time.run(play())
 

@@ -122,6 +122,12 @@ def remember(window: Window, decision: Decision) -> Window:
     return replace(window, recent=(*kept, (window.time, recommended)))
 
 
+def standing(window: Window, replicas: int) -> Window:
+    """Return the window as if so many replicas were asked for, whatever is."""
+    last = None if window.last is None else replace(window.last, replicas=replicas)
+    return replace(window, last=last, base=(window.time, replicas))
+
+
 def priced(window: Window, policy: Policy) -> bool:
     """Whether both prices are known, and a replica costs something."""
     return bool(policy.gpu_hour_usd) and window.usd_per_work is not None
