@@ -23,25 +23,32 @@ from hybrid_router.quotes import escaped
 
 MEDIA_TYPES: Final = frozenset(
     {
-        "audio", "audio_embeds", "audio_url", "computer_screenshot", "container_upload",
+        "audio", "audio_embeds", "audio_url", "base64", "computer_screenshot", "container_upload",
         "document", "file", "image", "image_embeds", "image_generation_call", "image_url",
-        "input_audio", "input_file", "input_image", "item_reference", "redacted_thinking",
-        "video", "video_url",
+        "input_audio", "input_file", "input_image", "item_reference", "reasoning.encrypted",
+        "redacted_thinking", "thinking", "video", "video_url",
     }
 )  # fmt: skip
 """`type` of parts and items that are no text, in OpenAI's and Anthropic's APIs and vLLM's."""
 OPAQUE: Final = frozenset(
     {
-        "conversation", "encrypted_content", "file_data", "file_id", "file_ids", "image_url",
-        "input_audio", "kv_transfer_params", "previous_response_id", "prompt_embeds",
+        "audio", "audio_embeds", "audio_url", "container", "container_id", "conversation",
+        "encrypted_content", "encrypted_index", "encrypted_stdout", "file_data", "file_id",
+        "file_ids", "file_url", "image", "image_embeds", "image_url", "input_audio",
+        "kv_transfer_params", "previous_response_id", "prompt", "prompt_embeds", "thread",
         "vector_store_ids", "video_url",
     }
 )  # fmt: skip
-"""Fields that stand for something which is not in the request, or is no text."""
-_DATA: Final = frozenset({"data", "file_data", "image_url", "result", "url", "encrypted_content"})
-"""Fields of media that hold the media itself: not worth a scan as text."""
-_SCHEMA: Final = "properties"
-"""Below it stand the parameters of tools, which may be called whatever their author likes."""
+"""Fields that may stand for something which is not in the request, or is no text."""
+_DATA: Final = frozenset(
+    {"audio", "data", "encrypted_content", "encrypted_stdout", "file_data", "image", "image_url",
+     "result", "url"}
+)  # fmt: skip
+"""Fields of media that hold the media itself, if not its address: not worth a scan as text."""
+_FREE: Final = frozenset(
+    {"input", "input_examples", "input_schema", "metadata", "output_schema", "parameters", "schema"}
+)
+"""Fields whose objects have the names that a client gives them: there, `file_id` is a word."""
 LONG_NUMBER: Final = 10_000_000
 """Whole numbers from here on may be a card or a phone, and are scanned."""
 TEXT_FIELDS: Final[tuple[str, ...]] = ("text", "content", "input_text")
@@ -63,11 +70,12 @@ class Document:
         numbers: long whole numbers, with the name before them.
         seams: pairs of indices of texts that a reader takes as one, such as two parts of a message.
         unscanned: there is something that no scan can look into.
+        free: while it is read: names below here are a client's own.
         names: how many names its objects have.
         value: the decoded body.
     """
 
-    __slots__ = ("names", "numbers", "seams", "texts", "unscanned", "value")
+    __slots__ = ("free", "names", "numbers", "seams", "texts", "unscanned", "value")
 
     def __init__(self, value: Any) -> None:  # noqa: ANN401  JSON
         self.value = value
@@ -76,6 +84,7 @@ class Document:
         self.numbers: list[str] = []
         self.seams: list[tuple[int, int]] = []
         self.unscanned = False
+        self.free = False
 
 
 def read(body: bytes) -> Document:
@@ -176,26 +185,25 @@ def _walk(document: Document, value: Any, name: str) -> None:  # noqa: ANN401  J
 def _walk_object(document: Document, value: dict[str, Any], name: str) -> None:
     document.names += len(value)
     kind = value.get("type")  # of a JSON schema, it may be a list
-    media = isinstance(kind, str) and kind in MEDIA_TYPES and not _is_text(value)
-    if media:
+    media = isinstance(kind, str) and kind in MEDIA_TYPES and _is_media(document, value, kind)
+    if media or (kind is None and name == "input" and _is_reference(document, value)):
         document.unscanned = True
     texts = document.texts
     for key, item in value.items():
         texts.append(key)
-        if key in OPAQUE and item is not None and not (name == _SCHEMA and isinstance(item, dict)):
-            document.unscanned = True
+        hidden = media
+        if key in OPAQUE and _is_hidden(document, key, item):
+            document.unscanned = hidden = True
         if isinstance(item, str):
             # Kept as a place in the order, not as text.
-            texts.append("" if (media or key in OPAQUE) and key in _DATA else item)
+            texts.append("" if hidden and key in _DATA and not item.startswith("http") else item)
+        elif key in _FREE:
+            before = document.free
+            document.free = before or key != "input" or isinstance(item, dict)
+            _walk(document, item, key)
+            document.free = before
         else:
             _walk(document, item, key)
-    if name == _SCHEMA:
-        return
-    if isinstance(value.get("prompt"), dict):
-        document.unscanned = True  # a prompt that the provider has stored
-    spoken = value.get("audio")
-    if isinstance(spoken, dict) and "id" in spoken:
-        document.unscanned = True  # an answer that it has said
 
 
 def _walk_list(document: Document, value: list[Any], name: str) -> None:
@@ -230,7 +238,30 @@ def _own_text(item: Any, first: int) -> int:  # noqa: ANN401  JSON
     return -1
 
 
-def _is_text(value: dict[str, Any]) -> bool:
-    """Return whether a document is given as text, as Anthropic's API allows."""
-    source = value.get("source")
-    return isinstance(source, dict) and source.get("type") in ("text", "content")
+def _is_media(document: Document, value: dict[str, Any], kind: str) -> bool:
+    """Return whether an object of one of the `MEDIA_TYPES` has no text that a scan can read."""
+    if document.free:
+        return False
+    if kind == "thinking":  # with its text left out, it is in the signature
+        return bool(value.get("signature")) and not value.get("thinking")
+    source = value.get("source")  # a document may be given as text in Anthropic's API
+    text = isinstance(source, dict) and source.get("type") in ("text", "content")
+    return kind != "document" or not text
+
+
+def _is_hidden(document: Document, key: str, item: Any) -> bool:  # noqa: ANN401  JSON
+    """Return whether a field that may stand for something else does so."""
+    if document.free or item is None:
+        return False
+    if key == "prompt":  # that the provider has stored
+        return isinstance(item, dict)
+    if key == "thread":  # a conversation that it has stored
+        return isinstance(item, dict) and "previous_message_id" in item
+    if key in {"audio", "container", "image"}:  # one that it has, or else what is asked of one
+        return isinstance(item, str) or (isinstance(item, dict) and "id" in item)
+    return True
+
+
+def _is_reference(document: Document, value: dict[str, Any]) -> bool:
+    """Return whether an item without a type is a reference to one that the provider has stored."""
+    return not document.free and "id" in value and "role" not in value
