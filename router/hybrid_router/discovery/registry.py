@@ -149,6 +149,7 @@ class Pool:
     def configure(self, backend: Backend, policy: Policy) -> None:
         """Take over another table's description."""
         self.backend = backend
+        self.prefill.expect(backend.prefill_tokens_per_second, backend.begin_within)
         for replica in self.replicas:
             replica.breaker.limit = policy.breaker_failures
             replica.breaker.cooldown = backend.cooldown

@@ -82,6 +82,9 @@ class Backend(Part, frozen=True):
     begin_within: Seconds | None = None
     """A local model's answers should begin within so many seconds: a request that would wait behind
     others for longer goes to another target of its model, where one is faster."""
+    prefill_tokens_per_second: Annotated[float, Meta(gt=0)] | None = None
+    """Prompt tokens/s that a replica is thought to compute: for `beginWithin`, until a router has
+    learnt what it does. Another number starts that anew."""
     rate_limits: RateLimits | None = None
     """Of the account. Nothing is sent that would exceed them."""
     prices: dict[str, Price] = {}

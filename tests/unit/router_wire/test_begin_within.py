@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,13 @@ async def test_an_engine_that_is_faster_than_thought_gets_more():
         assert pool.prefill.rate > before
 
 
+async def test_an_engine_that_the_table_calls_slow_gets_less_from_the_start():
+    second = {"messages": [{"role": "user", "content": "word " * 80}]}  # about 100 tokens
+    slow = {"beginWithin": 50.0, "prefillTokensPerSecond": 100.0}
+    assert await asked(dict(second), **slow) == ["local", "api"]
+    assert await asked(dict(second), beginWithin=50.0) == ["local", "local"]
+
+
 async def test_a_client_that_left_leaves_nothing_to_compute():
     async with (
         Upstream(silence) as local,
@@ -135,7 +143,7 @@ def test_the_rate_comes_near_to_what_an_engine_does(rate, prompts):
     prefill = Prefill()
     for tokens in prompts:
         prefill.took(tokens, tokens / rate)
-    assert min(rate, PRIOR) / 1.5 < prefill.rate < rate * 1.5
+    assert rate / 1.5 < prefill.rate < rate * 1.5
 
 
 def test_the_rate_is_one_that_nine_of_ten_reach():
@@ -148,8 +156,43 @@ def test_the_rate_is_one_that_nine_of_ten_reach():
     assert prefill.rate < 1_500
 
 
-def test_short_prompts_say_nothing():
+@pytest.mark.parametrize(
+    ("expected", "within", "tokens", "learns"),
+    [
+        pytest.param(None, 2.0, 300, False, id="short ones say nothing"),
+        pytest.param(None, None, 511, False, id="nor without an objective"),
+        pytest.param(None, 2.0, 512, True, id="long ones do"),
+        pytest.param(8_000.0, 2.0, 512, True, id="at a fast engine, too"),
+        pytest.param(500.0, 2.0, 250, True, id="short ones that take a quarter of the objective"),
+        pytest.param(500.0, 2.0, 249, False, id="not shorter ones"),
+        pytest.param(500.0, 8.0, 511, False, id="nor where there is time"),
+    ],
+)
+def test_what_is_learnt_from(expected, within, tokens, learns):
     prefill = Prefill()
-    for _ in range(100):
-        prefill.took(20, 0.2)
+    prefill.expect(expected, within)
+    before = prefill.rate
+    prefill.took(tokens, 10.0)
+    assert (prefill.rate < before) is learns
+
+
+@given(st.floats(20, 400), st.lists(st.integers(130, 200), min_size=80, max_size=80))
+def test_a_slow_engine_is_known_by_the_short_prompts_that_it_gets(rate, prompts):
+    prefill = Prefill()
+    prefill.expect(500.0, 1.0)
+    for tokens in prompts:
+        prefill.took(tokens, tokens / rate)
+    assert rate / 1.5 < prefill.rate < rate * 1.5
+
+
+def test_what_is_learnt_outlives_a_table_that_expects_the_same():
+    prefill = Prefill()
+    prefill.expect(500.0, 2.0)
+    prefill.took(1_000, 10.0)
+    learnt = prefill.rate
+    prefill.expect(500.0, 1.0)
+    assert prefill.rate == learnt < 500.0
+    prefill.expect(2_000.0, 1.0)
+    assert prefill.rate == 2_000.0
+    prefill.expect(None, 1.0)
     assert prefill.rate == PRIOR
