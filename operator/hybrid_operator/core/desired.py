@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from hybrid_operator.api.base import GROUP, Problem
 from hybrid_operator.api.models import ModelSpec
-from hybrid_operator.core import calibration, diff, naming, replicas, table
+from hybrid_operator.core import calibration, diff, naming, prefill, replicas, table
 from hybrid_operator.core.engine import intent
 from hybrid_operator.core.engine.fit import Fit
 from hybrid_operator.core.engine.judged import judge
@@ -96,7 +96,8 @@ def children(observed: Observed, spec: HybridInferenceSpec, context: Context) ->
     chosen = _take_updates(observed, engines)
     calibrated = _calibrated(observed, spec)
     state = calibration.in_force(calibrated, observed)
-    document = table.render(context, spec, state)
+    rates = prefill.rates(observed, ((each.model, each.fit) for each in chosen))
+    document = table.render(context, spec, state, rates)
     template, refused = router_pod.build(context, spec)
     objects = [
         *_router(context, spec, document.text),

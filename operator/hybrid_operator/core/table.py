@@ -33,6 +33,8 @@ from hybrid_router.table import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hybrid_operator.api import datapolicy as data
     from hybrid_operator.api.models import ModelSpec
     from hybrid_operator.api.providers import Provider
@@ -75,15 +77,25 @@ api_backend, local_backend = naming.api_backend, naming.local_backend
 
 
 def render(
-    context: Context, spec: HybridInferenceSpec, state: Calibration | None = None
+    context: Context,
+    spec: HybridInferenceSpec,
+    state: Calibration | None = None,
+    prefill: Mapping[str, float] | None = None,
 ) -> Document:
-    """Return the table for `spec` and a calibration state, and why it cannot be served if so."""
+    """Return the table, and why it cannot be served if so.
+
+    Args:
+        context: whose it is.
+        spec: what it is made from.
+        state: calibration, if any.
+        prefill: prompt tokens/s of a replica, by local model, as far as they are known.
+    """
     owner = context.owner
     table = RouteTable(
         name=f"{owner.namespace}/{owner.name}",
         generation=owner.generation,
         models=_models(spec, context.defaults),
-        backends=_backends(context, spec),
+        backends=_backends(context, spec, prefill or {}),
         policy=replace(
             _policy(spec, context.defaults), calibration=state, comparison=comparison.of(spec)
         ),
@@ -187,7 +199,9 @@ def _local_target(model: ModelSpec, defaults: EngineDefaults, name: str) -> Targ
     )
 
 
-def _backends(context: Context, spec: HybridInferenceSpec) -> dict[str, Backend]:
+def _backends(
+    context: Context, spec: HybridInferenceSpec, prefill: Mapping[str, float]
+) -> dict[str, Backend]:
     breaker = spec.routing.failover.breaker if spec.routing.failover else None
     cooldown = _seconds(breaker.cooldown if breaker else None, _COOLDOWN)
     backends: dict[str, Backend] = {}
@@ -205,6 +219,7 @@ def _backends(context: Context, spec: HybridInferenceSpec) -> dict[str, Backend]
             cooldown=cooldown,
             max_concurrency=at_once(model, context.defaults),
             begin_within=intent.ttft_seconds(model),
+            prefill_tokens_per_second=prefill.get(model.name),
         )
     for provider in spec.providers:
         backends[api_backend(provider.name)] = _external(provider, cooldown)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 API_TTFT_SECONDS, API_ITL_SECONDS = 0.6, 0.02
 """Median latency of the API."""
-LEAST_TOKENS, QUANTILE = 512, 0.1
+LEAST_TOKENS, LEAST_SHARE, QUANTILE, LAST_STEP = 512, 0.25, 0.1, 0.05
 """Of what the router learns."""
 SPREAD = 0.25
 """Sigma of the logarithm of the API's latency and of cold starts."""
@@ -44,16 +44,18 @@ LATENCY_SECONDS, LATENCY_QUANTILE = 60.0, 0.9
 class Prefill:
     """How fast engines compute prompts, as the router learns it (`core/prefill.py` there)."""
 
-    rate: float = 4000.0
+    rate: float
     step: float = 0.5
 
     def took(self, tokens: int, seconds: float) -> None:
         """Learn from a request: the tokens of its prompt and of those before it."""
-        if tokens < LEAST_TOKENS:
+        least = min(LEAST_TOKENS, LEAST_SHARE * TTFT_SECONDS * self.rate)
+        if tokens < least or seconds <= 0:
             return
-        self.step = max(self.step * 0.9, 0.05)
-        faster = tokens > self.rate * seconds
-        self.rate *= 1 + self.step * (QUANTILE if faster else QUANTILE - 1)
+        self.step = max(self.step * 0.9, LAST_STEP)
+        ratio = tokens / (self.rate * seconds)
+        moves = self.step * (QUANTILE if ratio > 1 else QUANTILE - 1)
+        self.rate *= (1 + moves) * ratio ** (self.step - LAST_STEP)
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ class Simulation:
     _latencies: deque[tuple[float, float, float]] = field(default_factory=deque)
     """Of engines of late: when, and seconds to the first token and between tokens."""
     _slots: float = field(init=False)
-    _prefill: Prefill = field(default_factory=Prefill)
+    _prefill: Prefill = field(init=False)
     _batched: int = field(init=False)
     """Tokens of an engine's step."""
 
@@ -95,6 +97,7 @@ class Simulation:
         self._slots = slots(self.trace, self.setting)
         rates = Rates(1 / FASTEST, FULL, self.setting.prefill)
         self._batched = min(rates.step_tokens(ITL_SECONDS), BATCHED)
+        self._prefill = Prefill(rates.prefill_in_steps(self._batched))
 
     @property
     def _counted_from(self) -> float:

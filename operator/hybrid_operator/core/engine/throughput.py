@@ -132,6 +132,10 @@ class Rates(msgspec.Struct, frozen=True):
         """Return the seconds of a step with so many prompt tokens, where few decode."""
         return self.least + tokens / self.prefill
 
+    def prefill_in_steps(self, tokens: int) -> float:
+        """Return the prompt tokens/s of steps of so many tokens, which others decode in."""
+        return tokens / self.step(tokens)
+
     def step_tokens(self, seconds: float) -> int:
         """Return the tokens of a step that lasts at most `seconds`, a power of two.
 

@@ -131,4 +131,4 @@ def _in_steps(shape: Shape, gpu: GPU, serving: Serving) -> float:
     known = throughput.rates(shape, gpu, serving)
     if known is None or serving.batched_tokens is None:
         return math.inf
-    return serving.batched_tokens / known.step(serving.batched_tokens)
+    return known.prefill_in_steps(serving.batched_tokens)
