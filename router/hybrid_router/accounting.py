@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybrid_router.calibrating import UNCALIBRATED
 from hybrid_router.telemetry.access import Access
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hybrid_router.calibrating import Calibrating
     from hybrid_router.core.decision import Decision
     from hybrid_router.server.exchange import Exchange
+    from hybrid_router.upstream.job import Job
 
 
 def access(
@@ -39,6 +40,7 @@ def access(
     return Access(
         time=time.time(),
         request_id=exchange.request_id,
+        feedback_id=answering.feedback_id,
         surface=answering.surface,
         status=status,
         seconds=round(seconds, 6),
@@ -58,13 +60,19 @@ def access(
         data_classes=answering.clearance.ruling.names,
         intent=decision.intent if decision is not None else None,
         rule=decision.rule if decision is not None else None,
-        attempts=job.attempts if job is not None else 0,
-        prompt_tokens=job.prompt_tokens if job is not None else 0,
-        completion_tokens=job.completion_tokens if job is not None else 0,
-        cost_usd=round(job.usd, 9) if job is not None and job.usd is not None else None,
+        **(_spent(job) if job is not None else {}),
         draft=answering.sureness,
         key=exchange.key_id,
     )
+
+
+def _spent(job: Job) -> dict[str, Any]:
+    return {
+        "attempts": job.attempts,
+        "prompt_tokens": job.prompt_tokens,
+        "completion_tokens": job.completion_tokens,
+        "cost_usd": round(job.usd, 9) if job.usd is not None else None,
+    }
 
 
 def _side(answering: Answering, decision: Decision) -> str:

@@ -64,6 +64,11 @@ class Answering:
             lines += f"x-hybrid-dropped: {', '.join(outgoing.dropped)}\r\n"
         return lines.encode() + self._limits() + trace_line(decision, job)
 
+    @property
+    def feedback_id(self) -> str:
+        """What the answer can be judged by beside a client's own id; empty where that is its id."""
+        return self.issued.beside if self.issued is not None else ""
+
     def prefers_local(self, decision: Decision) -> bool:
         """Return whether a local model is asked first."""
         return self.table.backends[decision.targets[0].backend].trust == "internal"

@@ -32,8 +32,12 @@ HABIT: Final = 2
 """So often asked again, it says nothing any more."""
 
 
+_Ids = tuple[str, str]
+"""Of a request: `request_id` and `feedback_id` in the log."""
+
+
 class _Answer(msgspec.Struct):
-    request_id: str
+    ids: _Ids
     said: float
     state: str
     at: float
@@ -43,7 +47,7 @@ class _Answer(msgspec.Struct):
 class Sign(msgspec.Struct, frozen=True):
     """What asking again says of an earlier local answer."""
 
-    request_id: str
+    ids: _Ids
     said: float
     state: str
     source: str
@@ -59,14 +63,14 @@ class Again:
         self._answers: OrderedDict[int, _Answer] = OrderedDict()
 
     def answered(
-        self, known_by: int | None, request_id: str, decided: tuple[float, str], now: float
+        self, known_by: int | None, ids: _Ids, decided: tuple[float, str], now: float
     ) -> None:
         """Remember a local answer; `decided` is the confidence and the state's digest."""
         if known_by is None:
             return
         before = self._answers.pop(known_by, None)
         again = before.again if before is not None and _recent(before, now) else 0
-        self._answers[known_by] = _Answer(request_id, *decided, now, again)
+        self._answers[known_by] = _Answer(ids, *decided, now, again)
         if len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
 
@@ -85,12 +89,12 @@ class Again:
             del self._answers[known_by or 0]
             if known.again >= HABIT:
                 return None
-            return Sign(known.request_id, known.said, known.state, "escalation", 0.0)
+            return Sign(known.ids, known.said, known.state, "escalation", 0.0)
         known.again += 1
         if known.again > HABIT:
             return None
         score = 0.0 if known.again < HABIT else None
-        return Sign(known.request_id, known.said, known.state, "repeat", score)
+        return Sign(known.ids, known.said, known.state, "repeat", score)
 
 
 def conversation(call: Call, key_id: str | None) -> int | None:

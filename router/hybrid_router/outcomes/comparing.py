@@ -83,6 +83,7 @@ class _Case:
     """A request to be compared."""
 
     request_id: str
+    feedback_id: str
     key_id: str | None
     said: float
     served: str
@@ -191,8 +192,8 @@ class Comparing:
         good = dict(zip(("api", "local") if swapped else ("local", "api"), found, strict=True))
         for side, well in good.items():
             outcome = Outcome(
-                time=time.time(), request_id=case.request_id, source="judge", score=float(well),
-                side=side, key=case.key_id,
+                time=time.time(), request_id=case.request_id, feedback_id=case.feedback_id,
+                source="judge", score=float(well), side=side, key=case.key_id,
             )  # fmt: skip
             self._desk.compared(outcome, case.served, case.said)
         return True
@@ -257,8 +258,8 @@ def _case(exchange: Exchange, answering: Answering, source: str, status: int) ->
     if not _is_text(call.body):
         return None
     return _Case(
-        exchange.request_id, exchange.key_id, decision.confidence, source, call, answering.table,
-        answering.clearance, local[0], api[0], comparison,
+        exchange.request_id, answering.feedback_id, exchange.key_id, decision.confidence, source,
+        call, answering.table, answering.clearance, local[0], api[0], comparison,
     )  # fmt: skip
 
 

@@ -61,8 +61,9 @@ class Desk:
 
     def judged(self, receipt: Receipt, score: float, reason: str | None, key: str | None) -> bool:
         """Take a client's judgement; return whether it says something new."""
-        before = self._judged.pop(receipt.text, None)
-        self._judged[receipt.text] = score
+        known_by = receipt.beside or receipt.request_id
+        before = self._judged.pop(known_by, None)
+        self._judged[known_by] = score
         if len(self._judged) > JUDGED:
             self._judged.popitem(last=False)
         if before == score:
@@ -72,8 +73,8 @@ class Desk:
             self._metrics.drift.judged("feedback", side, score, receipt.said, receipt.state)
         self._write(
             Outcome(
-                time=self._now(), request_id=receipt.request_id, source="feedback", score=score,
-                side=side, reason=reason, key=key,
+                time=self._now(), request_id=receipt.request_id, feedback_id=receipt.beside,
+                source="feedback", score=score, side=side, reason=reason, key=key,
             )
         )  # fmt: skip
         return True
@@ -106,13 +107,14 @@ class Desk:
                 self._metrics.drift.judged(sign.source, "local", 0.0, sign.said, sign.state[:8])
             self._write(
                 Outcome(
-                    time=self._now(), request_id=sign.request_id, source=sign.source,
-                    score=sign.score, side="local", key=exchange.key_id,
+                    time=self._now(), request_id=sign.ids[0], feedback_id=sign.ids[1],
+                    source=sign.source, score=sign.score, side="local", key=exchange.key_id,
                 )
             )  # fmt: skip
         if source == "local" and decision.confidence is not None and not _broke(answering):
             decided = decision.confidence, self._state()
-            self._again.answered(known_by, exchange.request_id, decided, time.monotonic())
+            ids = exchange.request_id, answering.feedback_id
+            self._again.answered(known_by, ids, decided, time.monotonic())
 
     def _write(self, outcome: Outcome) -> None:
         if self._log is not None:

@@ -29,6 +29,7 @@ class _Line(msgspec.Struct):
 
     time: float = 0.0
     request_id: str = ""
+    feedback_id: str = ""
     type: str = ""
     key: str | None = None
     intent: str | None = None
@@ -43,6 +44,11 @@ class _Line(msgspec.Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     draft: _Draft | None = None
+
+    @property
+    def known_by(self) -> str:
+        """The id of one answer; clients use theirs for several."""
+        return self.feedback_id or self.request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ def read(lines: Iterable[str]) -> Log:
     decided: dict[_Key, _Line] = {}
     judged: dict[_Key, dict[tuple[str, str], _Line]] = {}
     for line in _lines(lines, found):
-        at = line.key, line.request_id
+        at = line.key, line.known_by
         if line.type == "outcome":
             said = judged.setdefault(at, {})
             before = said.setdefault((line.source, line.side), line)
@@ -157,12 +163,12 @@ def _join(found: Log, line: _Line, judged: dict[tuple[str, str], _Line]) -> None
     drafted = line.draft.tokens if line.draft is not None else 0
     tokens = line.prompt_tokens, drafted, line.completion_tokens
     found.decisions.append(
-        Decision(line.request_id, intent, score, line.source == "local", line.served_model, tokens)
+        Decision(line.known_by, intent, score, line.source == "local", line.served_model, tokens)
     )
     for source, weight in WEIGHTS.items():
         said = judged.get((source, "local"))
         if said is not None and said.score is not None:
-            example = Example(line.request_id, intent, score, said.score, weight, source)
+            example = Example(line.known_by, intent, score, said.score, weight, source)
             found.examples.append(example)
             break
     for source in WEIGHTS:

@@ -49,10 +49,10 @@ class Asked(Protocol):
 class Receipt(msgspec.Struct, frozen=True):
     """What an identifier says."""
 
-    text: str
-    """Itself."""
     request_id: str
     """As in the log."""
+    beside: str
+    """The identifier itself, where the request had an id of its own; else empty."""
     said: float
     """The confidence that the decision was made by."""
     local: bool
@@ -62,9 +62,13 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Issued:
-    """The identifier of one answer, before it goes out."""
+    """The identifier of one answer, before it goes out.
 
-    __slots__ = ("_base", "_exchange", "_given", "_local", "_receipts", "_said", "_state")
+    Attributes:
+        beside: it, where it stands beside a client's own `x-request-id`; else empty.
+    """
+
+    __slots__ = ("_base", "_exchange", "_given", "_local", "_receipts", "_said", "_state", "beside")
 
     def __init__(self, receipts: Receipts, exchange: Asked, said: float, state: str) -> None:
         self._receipts = receipts
@@ -73,6 +77,7 @@ class Issued:
         self._given = exchange.request.headers.get(b"x-request-id") == self._base.encode()
         self._said, self._state = said, state
         self._local: bool | None = None
+        self.beside = ""
 
     def say(self, *, local: bool) -> str:
         """Make the identifier say who answers; return a header line of its own, if it needs one.
@@ -81,7 +86,8 @@ class Issued:
         identifier goes beside it.
         """
         if self._given:
-            return f"x-hybrid-feedback-id: {self._seal(local)}\r\n"
+            self.beside = self._seal(local)
+            return f"x-hybrid-feedback-id: {self.beside}\r\n"
         if local != self._local:
             self._local = local
             self._exchange.request_id = self._seal(local)
@@ -132,8 +138,8 @@ class Receipts:
         if not -60 <= self.now() - at <= MAX_AGE_SECONDS:  # noqa: PLR2004  clocks differ a little
             return None
         return Receipt(
-            text=text,
             request_id=base if flags & _GIVEN else text,
+            beside=text if flags & _GIVEN else "",
             said=said / _STEPS,
             local=bool(flags & _LOCAL),
             state=state.hex() if any(state) else "",

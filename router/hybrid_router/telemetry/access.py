@@ -19,6 +19,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: float
     """When it was answered, in seconds since 1970."""
     request_id: str
+    feedback_id: str = ""
+    """The router's own, where `request_id` is the client's, who may use it for many."""
     surface: str
     status: int
     seconds: float
@@ -66,6 +68,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """When it became known, in seconds since 1970."""
     request_id: str
     """Of the request that was answered."""
+    feedback_id: str = ""
+    """Likewise."""
     source: str
     """How it became known: `feedback`, `escalation`, `repeat`, `judge`."""
     score: float | None = None

@@ -54,7 +54,7 @@ def test_what_is_issued_is_read_back(
     found = receipts.read(asked.request_id, "alice")
     assert found is not None
     assert found.said == pytest.approx(said, abs=1e-4)
-    assert found == Receipt(asked.request_id, asked.request_id, found.said, local, state[:8])
+    assert found == Receipt(asked.request_id, "", found.said, local, state[:8])
 
 
 @given(IDS, st.integers(0, 200), st.characters(codec="ascii"))
@@ -81,7 +81,7 @@ def test_an_id_of_the_clients_stays_and_another_goes_beside_it() -> None:
     assert (asked.request_id, name) == ("mine", "x-hybrid-feedback-id")
     found = receipts.read(value, "alice")
     assert found is not None
-    assert found.request_id == "mine"
+    assert (found.request_id, found.beside) == ("mine", value)
 
 
 def test_another_side_makes_another_id_and_the_same_side_does_not() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hybrid_router.classify.identity import shipped_digest
 from hybrid_router.outcomes import again
+from hybrid_router.outcomes.log import read
 from hybrid_router.table import Calibration
 from hybrid_router.telemetry.access import AccessLog
 from tests.support.routers import Says, backend, router, table
@@ -101,19 +102,24 @@ async def test_a_client_with_ids_of_its_own_gets_one_to_judge_by(keys):
     assert (own.status, given.status) == (404, 200)
 
 
-async def test_two_answers_under_one_id_of_a_clients_own_are_judged_apart(keys):
-    async with (
-        Upstream() as up,
-        Upstream() as api,
-        router(both(up, api, **keys), classifier=Says(0.9)) as r,
-    ):
-        answers = [await ask(r, KEY, "x-request-id: 1"), await ask(r, OTHER, "x-request-id: 1")]
-        ids = [each.headers["x-hybrid-feedback-id"] for each in answers]
-        taken = [
-            await judge(r, *each) for each in zip(ids, ("bad", "bad"), (KEY, OTHER), strict=True)
-        ]
-        twice = await judge(r, ids[0], "bad", KEY)
-    assert [each.json()["recorded"] for each in (*taken, twice)] == [True, True, False]
+async def test_answers_under_one_id_of_a_clients_own_are_judged_apart(keys):
+    stream, own = io.BytesIO(), "x-request-id: 1"
+    async with Upstream() as up, Upstream() as api:
+        says, log = Says(0.9), AccessLog(stream)
+        async with router(both(up, api, **keys), classifier=says, access_log=log) as r:
+            answers = [await ask(r, KEY, own), await ask(r, OTHER, own)]
+            says.verdict = Says(0.95).verdict
+            answers.append(await ask(r, KEY, own))
+            ids = [each.headers["x-hybrid-feedback-id"] for each in answers]
+            judged = zip(ids, (0.25, 0.25, 0.25), (KEY, OTHER, KEY), strict=True)
+            taken = [await judge(r, *each) for each in judged]
+            twice = await judge(r, ids[0], 0.25, KEY)
+    assert [each.json()["recorded"] for each in (*taken, twice)] == [True, True, True, False]
+    assert {line["request_id"] for line in lines(stream)} == {"1"}
+    found = read(stream.getvalue().decode().splitlines()).examples
+    assert [(e.request_id, e.score) for e in found] == [
+        (ids[0], 0.9), (ids[1], 0.9), (ids[2], 0.95),
+    ]  # fmt: skip
 
 
 async def test_an_answer_after_failover_is_judged_as_that_of_the_side_that_gave_it():
