@@ -7,9 +7,11 @@ Python's `re` 250 ms (`make bench-datapolicy`).
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import hyperscan
+
+from hybrid_router.datapolicy.work import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -54,20 +56,42 @@ class Automaton:
         except hyperscan.error as error:
             raise AutomatonError(str(error)) from None
 
-    def ends(self, data: bytes) -> list[tuple[int, int]]:
-        """Return (end, id) of every place where an expression ends, in order.
+    def ends(self, data: bytes, most: int = MOST) -> list[tuple[int, int]]:
+        """Return (end, id) of the places where an expression ends, in order.
 
         Any number of threads at a time: each has a working memory of its own.
+
+        Args:
+            data: to pass over.
+            most: places at which to stop; `most + 1` of them say that there may be more.
         """
-        found: list[tuple[int, int]] = []
+        found = _Found(most)
         try:
             scratch = self._own.scratch
         except AttributeError:
             scratch = self._own.scratch = hyperscan.Scratch(self._database)
-        self._database.scan(data, _report, context=found, scratch=scratch)
-        found.sort()
-        return found
+        try:  # noqa: SIM105  four times a request
+            self._database.scan(data, _report, context=found, scratch=scratch)
+        except hyperscan.ScanTerminated:
+            pass
+        places = found.places
+        if len(places) > 1:
+            places.sort()
+        return places
 
 
-def _report(id_: int, _start: int, end: int, _flags: int, found: object) -> None:
-    cast("list[tuple[int, int]]", found).append((end, id_))
+class _Found:
+    """What was reported so far."""
+
+    __slots__ = ("most", "places")
+
+    def __init__(self, most: int) -> None:
+        self.most: Final = most
+        self.places: list[tuple[int, int]] = []
+
+
+def _report(id_: int, _start: int, end: int, _flags: int, context: object) -> bool:
+    """Note a place; return whether that is enough."""
+    found = cast("_Found", context)
+    found.places.append((end, id_))
+    return len(found.places) > found.most

@@ -7,6 +7,7 @@ knows neither the ranges of issuers nor a fast table of lengths.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 from stdnum.br import cpf
@@ -24,20 +25,34 @@ if TYPE_CHECKING:
 
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
-br_cpf: Check = cpf.is_valid
-de_steuer_id: Check = idnr.is_valid
 es_dni: Check = dni.is_valid
 es_nie: Check = nie.is_valid
 fr_nir: Check = nir.is_valid
 it_codice_fiscale: Check = codicefiscale.is_valid
-nl_bsn: Check = bsn.is_valid
+
+
+# Of numbers that only have the right shape, a text may be full: the cheap part first.
+
+
+def br_cpf(digits: str) -> bool:
+    """Return whether both check digits are right."""
+    total = sum(map(operator.mul, range(10, 1, -1), map(int, digits)))
+    return (11 - total) % 11 % 10 == int(digits[9]) and cpf.is_valid(digits)
+
+
+def de_steuer_id(digits: str) -> bool:
+    """Return whether one digit of the first ten repeats, and the check digit is right."""
+    return 8 <= len(set(digits[:10])) <= 9 and idnr.is_valid(digits)  # noqa: PLR2004  different ones
+
+
+def nl_bsn(digits: str) -> bool:
+    """Return whether the number passes the "elfproef"."""
+    return bsn.checksum(digits) == 0 and bsn.is_valid(digits)
 
 
 def pl_pesel(digits: str) -> bool:
     """Return whether there is such a day, and the check digit is right."""
-    return (
-        digits[2:4] < "93" and digits[4:6] < "32" and pesel.is_valid(digits)
-    )  # the cheap part first
+    return digits[2:4] < "93" and digits[4:6] < "32" and pesel.is_valid(digits)
 
 
 def luhn(digits: str) -> bool:
@@ -71,12 +86,15 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
 """First four digits and lengths, from the issuers' published ranges (ISO/IEC 7812)."""
 
 
+_SIZES: Mapping[int, frozenset[int]] = {
+    first: frozenset().union(*(sizes for low, high, sizes in _ISSUERS if low <= first <= high))
+    for first in range(2_000, 7_000)
+}
+
+
 def payment_card(digits: str) -> bool:
     """Return whether an issuer gives out such numbers, and the check digit is right."""
-    first, length = int(digits[:4]), len(digits)
-    if not any(low <= first <= high and length in sizes for low, high, sizes in _ISSUERS):
-        return False
-    return luhn(digits)
+    return len(digits) in _SIZES.get(int(digits[:4]), ()) and luhn(digits)
 
 
 IBAN_LENGTHS: Mapping[str, int] = {

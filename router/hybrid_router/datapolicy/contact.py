@@ -10,7 +10,6 @@ from hybrid_router.datapolicy import checks
 from hybrid_router.datapolicy.detector import (
     BEGIN,
     END,
-    LEFT,
     RIGHT,
     Detector,
     Strength,
@@ -18,12 +17,8 @@ from hybrid_router.datapolicy.detector import (
     glued,
 )
 from hybrid_router.datapolicy.identity import (
-    ELEVEN,
-    NINE,
     SPACED_FIVE,
-    THIRTEEN_UP,
     TRIPLES,
-    TWELVE,
 )
 
 if TYPE_CHECKING:
@@ -172,7 +167,8 @@ _PHONES: tuple[Detector, ...] = (
         "phone",
         form(rb"00[1-9](?:[ \-./]{0,2}(?:\(0\))?\d){7,13}"),
         _international,
-        shapes=(*_GROUPS, ELEVEN, TWELVE, THIRTEEN_UP),
+        shapes=_GROUPS,
+        runs=tuple(range(11, 20)),
         back=30,
         ahead=14,
     ),
@@ -234,7 +230,7 @@ _PHONES: tuple[Detector, ...] = (
         "phone",
         form(rb"[02-9]\d{8,9}|0\d{10,11}|1[3-9]\d{9}|[1-9]\d9\d{8}"),
         _bare,
-        shapes=(NINE, LEFT + rb"0{10}" + RIGHT, ELEVEN, TWELVE),
+        runs=(9, 10, 11, 12),
         back=16,
     ),
     Detector(  # directly behind its label, in whatever form

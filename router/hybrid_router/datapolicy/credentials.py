@@ -87,9 +87,8 @@ DETECTORS: tuple[Detector, ...] = (
         words=(rb"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY",),
         form=re.compile(
             rb"-----BEGIN ([A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?)-----"
-            rb"(?:[A-Za-z0-9+/=:,.\-()@\s]|\\[nr]){0,12000}?-----END \1-----"
-            rb"|-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----"
-            rb"(?:[A-Za-z0-9+/=]|\\[nr]|\s){0,12000}"
+            rb"(?:(?:[A-Za-z0-9+/=:,.()@\s]++|\\[nr]|-(?!----))*+-----END \1-----"
+            rb"|(?:[A-Za-z0-9+/=\s]++|\\[nr])*+)"  # it ends nowhere, or another one begins
         ),
         judge=_sure,
         back=64,
@@ -123,7 +122,7 @@ DETECTORS: tuple[Detector, ...] = (
         rb"xox[abeoprs]-[A-Za-z0-9\-]{10}",
         rb"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,250}",
     ),
-    _token("slack-token", rb"xapp-\d-[A-Z0-9]{6}", rb"xapp-\d-[A-Z0-9]+-\d+-[a-f0-9]+"),
+    _token("slack-token", rb"xapp-\d-[A-Z0-9]{6}", rb"xapp-\d-[A-Z0-9]++-\d++-[a-f0-9]++"),
     Detector(
         "slack-webhook",
         words=(rb"hooks\.slack\.com/(?:services|workflows)/[A-Z]",),
@@ -195,8 +194,9 @@ DETECTORS: tuple[Detector, ...] = (
         words=(rb"\.eyJ[A-Za-z0-9_\-]{4}",),
         form=re.compile(
             BEGIN
-            + rb"eyJ[A-Za-z0-9_\-]{8,2000}\.eyJ[A-Za-z0-9_\-]{4,6000}(?:\.[A-Za-z0-9_\-]{4,2000})?"
-            rb"(?![A-Za-z0-9_\-])"
+            + rb"(?:(?P<v>eyJ[A-Za-z0-9_\-]{8,}+\.eyJ[A-Za-z0-9_\-]{4,6000}+(?![A-Za-z0-9_\-])"
+            rb"(?:\.[A-Za-z0-9_\-]{4,2000}+(?![A-Za-z0-9_\-]))?)"
+            rb"|eyJ[A-Za-z0-9_\-]++)"  # none, and nothing in it need be looked at
         ),
         judge=_sure,
         back=2010,
@@ -227,7 +227,7 @@ DETECTORS: tuple[Detector, ...] = (
         ),
         form=re.compile(
             rb"(?i:authorization[\"']?\s{0,2}[:=]\s{0,2}[\"']?(?:bearer|basic|token)|bearer) "
-            rb"(?P<v>[A-Za-z0-9._~+/\-]{20,2000}={0,2})"
+            rb"(?P<v>[A-Za-z0-9._~+/\-]{20,2000}+={0,2})"
         ),
         judge=_credentials,
         back=64,

@@ -13,8 +13,14 @@ from hybrid_router.datapolicy.scanner import Span
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hybrid_router.datapolicy.work import Work
+
 MAX_MEMORY = 8 * 1024 * 1024
 """Bytes that RE2 may use for one pattern."""
+FAR = 16 * 1024
+"""Characters before which a search counts as one place: `a.*b|a` looks through all that is left
+each time, for a `b` that never comes.
+"""
 
 
 class PatternError(ValueError):
@@ -44,16 +50,18 @@ class Custom:
                 raise PatternError(f"{name}: {_words(error)}") from None
         self._words = _Words(words) if any(words.values()) else None
 
-    def find(self, text: str) -> list[Span]:
+    def find(self, text: str, work: Work) -> list[Span]:
         """Return the findings, in characters."""
-        found = [
-            Span(name, match.start(), match.end())
-            for name, pattern in self._patterns
-            for match in pattern.finditer(text)
-            if match.end() > match.start()
-        ]
+        found: list[Span] = []
+        for name, pattern in self._patterns:
+            for match in pattern.finditer(text):
+                start, end = match.span()
+                if not work.spend(1 + (len(text) - end) // FAR, (name,)):
+                    break
+                if end > start:
+                    found.append(Span(name, start, end))
         if self._words is not None:
-            found += self._words.find(text)
+            found += self._words.find(text, work)
         return found
 
 
@@ -63,27 +71,28 @@ class _Words:
     def __init__(self, lists: Mapping[str, Sequence[str]]) -> None:
         pairs = [(name, word) for name, words in lists.items() for word in words if word.strip()]
         self._names = [name for name, _ in pairs]
-        self._ends = [
-            re.compile(rf"(?:(?<!\w)|(?<=[^\x00-\u024f])){re.escape(word)}$", re.IGNORECASE)
+        self._forms = [
+            re.compile(rf"(?:(?<!\w)|(?<=[^\x00-\u024f])){re.escape(word)}", re.IGNORECASE)
             for _, word in pairs
         ]
         self._sizes = [len(word) for _, word in pairs]
         expressions = [(re.escape(word).encode(), True) for _, word in pairs]
         self._automaton = Automaton(expressions, unicode=True)
 
-    def find(self, text: str) -> list[Span]:
+    def find(self, text: str, work: Work) -> list[Span]:
         """Return the words that stand alone, in characters."""
         data = text.encode(errors="replace")
-        found = []
-        for stop, id_ in self._automaton.ends(data):
-            end = stop if len(data) == len(text) else len(data[:stop].decode(errors="replace"))
+        found: list[Span] = []
+        at = end = 0
+        for stop, id_ in work.ends(self._automaton, data, self._names):
+            end += len(data[at:stop].decode(errors="replace"))
+            at = stop
             after = text[end : end + 1]
             if after.isalnum() and after < "\u0250" and text[end - 1].isalnum():
                 continue
-            start = max(0, end - self._sizes[id_] - 8)
-            match = self._ends[id_].search(text, start, end)
-            if match is not None:
-                found.append(Span(self._names[id_], match.start(), end))
+            start = end - self._sizes[id_]  # in another case a word has as many characters
+            if start >= 0 and self._forms[id_].match(text, start, end) is not None:
+                found.append(Span(self._names[id_], start, end))
         return found
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # After the escape of a line end (`\n`, in JSON within JSON) a word begins.
 LEFT = rb"(?:[^0A_]|\\A)"
 RIGHT = rb"[^0A_]"
+# Digits without a separator: one expression for all lengths, which are counted where it ends.
+LONGEST_RUN = 19
+RUN = rb"(?:[^0A]|\\A)0{9,%d}[^0A]" % LONGEST_RUN
 # The same in front of and behind a form, without taking the neighbour in.
 BEGIN = rb"(?:(?<![0-9A-Za-z_\\])|(?<=\\[nrt]))"
 END = rb"(?![0-9A-Za-z_])"
@@ -58,6 +61,7 @@ class Detector:
     Attributes:
         type: the name of what is found.
         shapes: expressions for the shape; where one ends, `form` is looked for in the text.
+        runs: how many digits without a separator have the same effect, 9 to 19.
         words: the same for the text itself.
         form: what is found; its group `v`, where it has one, is the finding.
         judge: is given the finding as text and its place in the buffer (buffer, start, end).
@@ -70,6 +74,7 @@ class Detector:
     form: re.Pattern[bytes]
     judge: Callable[[str, bytes, int, int], Strength]
     shapes: tuple[bytes, ...] = ()
+    runs: tuple[int, ...] = ()
     words: tuple[bytes, ...] = ()
     back: int = 64
     ahead: int = 6

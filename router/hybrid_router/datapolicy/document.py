@@ -51,6 +51,10 @@ _FREE: Final = frozenset(
 """Fields whose objects have the names that a client gives them: there, `file_id` is a word."""
 LONG_NUMBER: Final = 10_000_000
 """Whole numbers from here on may be a card or a phone, and are scanned."""
+_LONGER: Final = 1e20
+"""Longer than both: `9e307` has 308 digits, and a body room for many."""
+_NAMED: Final = 40
+"""Characters of a name that stand before its numbers: it may be long, and they may be many."""
 TEXT_FIELDS: Final[tuple[str, ...]] = ("text", "content", "input_text")
 
 
@@ -177,9 +181,9 @@ def _walk(document: Document, value: Any, name: str) -> None:  # noqa: ANN401  J
     elif isinstance(value, list):
         _walk_list(document, value, name)
     elif isinstance(value, int) and abs(value) >= LONG_NUMBER:
-        document.numbers.append(f"{name}: {abs(value)}")
-    elif isinstance(value, float) and abs(value) >= LONG_NUMBER:
-        document.numbers.append(f"{name}: {abs(value):.0f}")
+        document.numbers.append(f"{name[-_NAMED:]}: {abs(value)}")
+    elif isinstance(value, float) and LONG_NUMBER <= abs(value) < _LONGER:
+        document.numbers.append(f"{name[-_NAMED:]}: {abs(value):.0f}")
 
 
 def _walk_object(document: Document, value: dict[str, Any], name: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bisect
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from hybrid_router.datapolicy.work import MOST
 
 if TYPE_CHECKING:
     from hybrid_router.datapolicy.document import Document
@@ -20,11 +22,17 @@ _APART: Final = "\n" * 384
 """Between a document and its seams: more than a detector looks around itself for."""
 
 
+NUMBER: Final = -1
+"""In the place of a text's index: it is a number."""
+NOWHERE: Final = -2
+"""Likewise: there was too much to look at, so that the type counts as found."""
+
+
 class Finding(msgspec.Struct, frozen=True):
     """A finding in one text of a document.
 
     Attributes:
-        text: index in `Document.texts`; -1 for a number.
+        text: index in `Document.texts`; `NUMBER` or `NOWHERE` for what has no place in one.
         start: characters.
         end: characters.
     """
@@ -35,21 +43,28 @@ class Finding(msgspec.Struct, frozen=True):
     end: int
 
 
-def findings(scanner: Scanner, document: Document) -> list[Finding]:
-    """Return everything that a scanner finds in a document; its seams are scanned with it."""
-    pieces = [*document.texts, *document.numbers]
-    seams = _seams(document)
+def findings(scanner: Scanner, document: Document, most: int = MOST) -> list[Finding]:
+    """Return everything that a scanner finds in a document; its seams are scanned with it.
+
+    Args:
+        scanner: to look with.
+        document: to look at.
+        most: places in it that are looked at.
+    """
+    texts = document.texts
+    pieces = [*texts, *document.numbers]
+    seams = [pair for pair in document.seams if texts[pair[0]] and texts[pair[1]]]
     size = 0
     if seams:
         size = sum(map(len, pieces)) + len(pieces) - 1 + len(_APART)
-        pieces[-1] = f"{pieces[-1]}{_APART}{BETWEEN.join([h + t for h, t, _, _ in seams])}"
-    spans = scanner.scan(BETWEEN.join(pieces))
+        pieces[-1] = f"{pieces[-1]}{_APART}{_joined(texts, seams)}"
+    spans = scanner.scan(BETWEEN.join(pieces), most)
     if not spans:
         return []
     if not seams:
-        return _by_text(spans, document.texts)
-    found = _by_text([span for span in spans if span.start < size], document.texts)
-    return found + _across([span for span in spans if span.start >= size], seams, size)
+        return _by_text(spans, texts)
+    found = _by_text([span for span in spans if span.start < size], texts)
+    return found + _across([span for span in spans if span.start >= size], texts, seams, size)
 
 
 def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
@@ -57,8 +72,8 @@ def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
     found = []
     for span in spans:
         index = bisect.bisect_right(starts, span.start) - 1
-        if index >= len(texts):
-            found.append(Finding(span.type, -1, 0, 0))
+        if span.start < 0 or index >= len(texts):
+            found.append(Finding(span.type, NOWHERE if span.start < 0 else NUMBER, 0, 0))
             continue
         first = starts[index]
         end = min(span.end - first, len(texts[index]))
@@ -66,40 +81,26 @@ def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
     return found
 
 
-class _Seam(NamedTuple):
-    """Where one text ends and the next begins."""
-
-    head: str
-    """The end of the first text."""
-    tail: str
-    """The beginning of the second one."""
-    at: int
-    """Where `head` begins in the first text."""
-    texts: tuple[int, int]
+def _joined(texts: list[str], seams: list[tuple[int, int]]) -> str:
+    return BETWEEN.join([texts[left][-SEAM:] + texts[right][:SEAM] for left, right in seams])
 
 
-def _seams(document: Document) -> list[_Seam]:
-    texts = document.texts
-    found: list[_Seam] = []
-    for pair in document.seams:
-        left, right = texts[pair[0]], texts[pair[1]]
-        if left and right:
-            head = left[-SEAM:]
-            found.append(_Seam(head, right[:SEAM], len(left) - len(head), pair))
-    return found
-
-
-def _across(spans: list[Span], seams: list[_Seam], begin: int) -> list[Finding]:
+def _across(
+    spans: list[Span], texts: list[str], seams: list[tuple[int, int]], begin: int
+) -> list[Finding]:
     """Return what is only found when two neighbouring texts are read as one."""
     found: list[Finding] = []
-    starts = [0, *accumulate([len(s.head) + len(s.tail) + 1 for s in seams])]
+    if not spans:
+        return found
+    sizes = [(min(len(texts[a]), SEAM), min(len(texts[b]), SEAM)) for a, b in seams]
+    starts = [0, *accumulate([head + tail + 1 for head, tail in sizes])]
     for span in spans:
         index = bisect.bisect_right(starts, span.start - begin) - 1
-        seam = seams[index]
+        left, right = seams[index]
         start, end = span.start - begin - starts[index], span.end - begin - starts[index]
-        size = len(seam.head)
+        size = sizes[index][0]
         if start < size < end:
-            left, right = seam.texts
-            found.append(Finding(span.type, left, seam.at + start, seam.at + size))
+            at = len(texts[left]) - size
+            found.append(Finding(span.type, left, at + start, at + size))
             found.append(Finding(span.type, right, 0, end - size))
     return found

@@ -7,6 +7,7 @@ broken classifier, gets past the policy by forgetting it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ import msgspec
 
 from hybrid_router.core.datapolicy import BROKEN, NOTHING, Ruling, judge, rules
 from hybrid_router.datapolicy import document
-from hybrid_router.datapolicy.findings import Finding, findings
+from hybrid_router.datapolicy.findings import NOWHERE, Finding, findings
 from hybrid_router.datapolicy.redaction import (
     PLACEHOLDER,
     Vault,
@@ -23,6 +24,7 @@ from hybrid_router.datapolicy.redaction import (
     replaced,
 )
 from hybrid_router.datapolicy.restoring import Restoring, restored
+from hybrid_router.datapolicy.work import MOST
 from hybrid_router.memory import trim
 from hybrid_router.table import TYPES, UNSCANNED
 
@@ -67,9 +69,15 @@ class Cleared:
 
 
 class Clearance:
-    """What may be done with one request; made by a `Gate`, or by `unconditional`."""
+    """What may be done with one request; made by a `Gate`, or `UNCONDITIONAL`.
 
-    __slots__ = ("_gate", "_read", "policy", "ruling")
+    Attributes:
+        ruling: what the policy says of it.
+        policy: by which it was judged.
+        lengthy: there is so much to look at in it that a thread should.
+    """
+
+    __slots__ = ("_ahead", "_gate", "_read", "lengthy", "policy", "ruling")
 
     def __init__(
         self,
@@ -80,13 +88,24 @@ class Clearance:
     ) -> None:
         self.ruling = ruling
         self.policy = policy
+        self.lengthy = False
         self._gate = gate
         self._read = read
+        self._ahead: tuple[bytes, tuple[bytes, Vault] | WithheldError] | None = None
 
     def taken(self) -> object:
         """Return the decoded body that was judged, once, so that nobody has to decode it again."""
         read, self._read = self._read, None
         return read
+
+    async def prepare(self, body: bytes, backend: Backend) -> None:
+        """Do in a thread what `clear` will need for a lengthy body."""
+        if self._gate is None or backend.trust == "internal" or not self.ruling.redacted:
+            return
+        try:
+            self._ahead = body, await asyncio.to_thread(self._gate.redact, body, self.ruling)
+        except WithheldError as error:
+            self._ahead = body, error
 
     def clear(self, body: bytes, backend: Backend, policy: DataPolicy | None) -> Cleared:
         """Return a body that may be sent to `backend`, redacted where that is called for.
@@ -110,7 +129,13 @@ class Clearance:
             return Cleared(body, None, _SEAL)
         if self._gate is None:
             raise WithheldError("nobody can redact it")
-        redacted, vault = self._gate.redact(body, self.ruling)
+        ahead = self._ahead
+        if ahead is None or ahead[0] is not body:
+            redacted, vault = self._gate.redact(body, self.ruling)
+        elif isinstance(ahead[1], WithheldError):
+            raise ahead[1]
+        else:
+            redacted, vault = ahead[1]
         return Cleared(redacted, vault, _SEAL)
 
 
@@ -130,23 +155,30 @@ class Gate:
         self._rules: dict[str, Rule] = rules(policy)
         self._scanner = _scanner(policy, self._rules)
 
-    def judge(self, body: bytes) -> Clearance:
+    def judge(self, body: bytes, most: int = MOST) -> Clearance:
         """Return what may be done with a request.
+
+        Args:
+            body: of the request.
+            most: places in it that are looked at; with more, it is `lengthy`.
 
         Raises:
             document.RepeatedNameError: an object of the body has a name twice.
         """
         try:
             read = document.read(body)
-            found = {finding.type for finding in findings(self._scanner, read)}
+            places = findings(self._scanner, read, most)
         except document.RepeatedNameError:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, nothing may leave
             _log.error("a request could not be scanned: %s", type(error).__name__)
             return Clearance(BROKEN, self._policy, self)
+        found = {place.type for place in places}
         if read.unscanned:
             found.add(UNSCANNED)
-        return Clearance(judge(self._rules, found), self._policy, self, read.value)
+        clearance = Clearance(judge(self._rules, found), self._policy, self, read.value)
+        clearance.lengthy = bool(places) and places[0].text == NOWHERE
+        return clearance
 
     def redact(self, body: bytes, ruling: Ruling) -> tuple[bytes, Vault]:
         """Return a body without the types that are to be redacted, and what was replaced.
@@ -173,8 +205,8 @@ class Gate:
                 by_text.setdefault(finding.text, []).append(finding)
             elif finding.type in self._rules:
                 raise WithheldError("what would be sent holds more than what was judged")
-        if -1 in by_text:
-            raise WithheldError("what would have to be redacted is a number")
+        if by_text and min(by_text) < 0:
+            raise WithheldError("what would have to be redacted is a number, or too much of it")
         vault = Vault(
             (match[0] for text in read.texts for match in PLACEHOLDER.finditer(text)),
             in_json=asks_for_json(read.value),
@@ -202,9 +234,9 @@ class Broken:
     def __init__(self, policy: DataPolicy) -> None:
         self._policy = policy
 
-    def judge(self, body: bytes) -> Clearance:
+    def judge(self, body: bytes, most: int = MOST) -> Clearance:
         """Let nothing out."""
-        del body
+        del body, most
         return Clearance(BROKEN, self._policy, None)
 
 

@@ -61,10 +61,6 @@ def _bsn(text: str, buffer: bytes, start: int, end: int) -> Strength:
 
 
 # Shapes that several types share.
-NINE = LEFT + rb"0{9}" + RIGHT
-ELEVEN = LEFT + rb"0{11}" + RIGHT
-TWELVE = LEFT + rb"0{12}" + RIGHT
-THIRTEEN_UP = LEFT + rb"0{13,19}" + RIGHT
 TRIPLES = rb"000[ .\-/]000" + RIGHT
 """The end of 12 345 678 901, of 123.456.789, and of many phone numbers."""
 SPACED_FIVE = tuple(
@@ -80,11 +76,11 @@ DETECTORS: tuple[Detector, ...] = (
         form(rb"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}|\d{3}\.\d{2}\.\d{4}|\d{9}"),
         _ssn,
         shapes=(
-            NINE,
             rb"000-00-0000" + RIGHT,
             rb"000 00 0000" + RIGHT,
             rb"000\.00\.0000" + RIGHT,
         ),
+        runs=(9,),
         back=14,
     ),
     Detector(
@@ -113,7 +109,8 @@ DETECTORS: tuple[Detector, ...] = (
         "de-steuer-id",
         form(rb"[1-9]\d([ /.]?)\d{3}\1\d{3}\1\d{3}"),
         _bare_or_grouped(checks.de_steuer_id, Strength.MEDIUM, Strength.STRONG),
-        shapes=(ELEVEN, TRIPLES),
+        shapes=(TRIPLES,),
+        runs=(11,),
         back=18,
     ),
     Detector(
@@ -124,12 +121,12 @@ DETECTORS: tuple[Detector, ...] = (
         ),
         checked(checks.fr_nir, Strength.STRONG, " -./|"),
         shapes=(
-            THIRTEEN_UP,
             TRIPLES,
             rb"0 00 00 0A 000 ",
             rb"0{6}A0{8}" + RIGHT,
             rb"0{13}[ \-/]00" + RIGHT,
         ),
+        runs=tuple(range(13, 20)),
         back=28,
         ahead=12,
     ),
@@ -170,28 +167,32 @@ DETECTORS: tuple[Detector, ...] = (
         "nl-bsn",
         form(rb"\d{9}|\d{4}\.\d{2}\.\d{3}|\d{4} \d{2} \d{3}|\d{3}([ .\-])\d{3}\1\d{3}"),
         _bsn,
-        shapes=(NINE, TRIPLES, rb"0000\.00\.000" + RIGHT, rb"0000 00 000" + RIGHT),
+        shapes=(TRIPLES, rb"0000\.00\.000" + RIGHT, rb"0000 00 000" + RIGHT),
+        runs=(9,),
         back=14,
     ),
     Detector(
         "pl-pesel",
         form(rb"\d{6}[ \-]?\d{5}"),
         _bare_or_grouped(checks.pl_pesel, Strength.MEDIUM, Strength.MEDIUM),
-        shapes=(ELEVEN, LEFT + rb"000000[ \-]00000" + RIGHT),
+        shapes=(LEFT + rb"000000[ \-]00000" + RIGHT,),
+        runs=(11,),
         back=16,
     ),
     Detector(
         "br-cpf",
         form(rb"\d{3}([. ])\d{3}\1\d{3}[\-/ ]\d{2}|\d{9}-?\d{2}"),
         _bare_or_grouped(checks.br_cpf, Strength.MEDIUM, Strength.STRONG),
-        shapes=(ELEVEN, TRIPLES, rb"000000000-00" + RIGHT),
+        shapes=(TRIPLES, rb"000000000-00" + RIGHT),
+        runs=(11,),
         back=18,
     ),
     Detector(
         "vn-cccd",
         form(rb"0\d{2}([ .\-]?)\d{3}\1\d{3}\1\d{3}"),
         _bare_or_grouped(checks.vn_cccd, Strength.WEAK, Strength.WEAK),
-        shapes=(TWELVE, TRIPLES),
+        shapes=(TRIPLES,),
+        runs=(12,),
         back=19,
         ahead=6,
     ),

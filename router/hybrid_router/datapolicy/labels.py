@@ -79,7 +79,7 @@ def named_after(buffer: bytes, end: int, type_: str) -> bool:
     """Return whether a label of the type itself follows closely, on the same line."""
     window = buffer[end : end + AFTER].decode(errors="ignore").lower().partition("\n")[0]
     text = f" {window} ".encode()
-    found = _labels(text)
-    if not found or not _aside.match(text):
+    if not _aside.match(text):
         return False
-    return type_ in _types[found[0][1]]
+    found = _labels(text)
+    return bool(found) and type_ in _types[found[0][1]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +9,13 @@ import msgspec
 
 from hybrid_router.datapolicy import contact, credentials, identity, labels, payment, views
 from hybrid_router.datapolicy.automaton import Automaton
-from hybrid_router.datapolicy.detector import LEFT, Detector, Strength, shape
+from hybrid_router.datapolicy.detector import LEFT, RUN, Detector, Strength, shape
+from hybrid_router.datapolicy.overlaps import Candidate, resolved
+from hybrid_router.datapolicy.triggers import Triggers, windows
+from hybrid_router.datapolicy.work import MOST, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from hybrid_router.datapolicy.custom import Custom
 
@@ -26,19 +28,14 @@ BUILT_IN: Final[tuple[Detector, ...]] = (
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A finding: its type, and where it begins and ends."""
+    """A finding: its type, and where it begins and ends.
+
+    One at -1 is nowhere: there was too much to look at, so that the type counts as found.
+    """
 
     type: str
     start: int
     end: int
-
-
-class _Candidate(msgspec.Struct, frozen=True):
-    type: str
-    start: int
-    end: int
-    rank: int
-    """The higher, the surer."""
 
 
 _SURE: Final = 3
@@ -55,116 +52,122 @@ class Forms:
 
     def __init__(self, types: Iterable[str]) -> None:
         wanted = set(types)
+        self._types = sorted(wanted)
         self._detectors = [d for d in BUILT_IN if d.type in wanted]
         count = len(self._detectors)
         self._escape, self._fold, self._base64 = count, count + 1, count + 2
         shapes = [
             (index, each, False) for index, d in enumerate(self._detectors) for each in d.shapes
         ]
-        self._codes = _Triggers([trigger for trigger in shapes if _code(trigger[1])])
-        self._figures = _Triggers([trigger for trigger in shapes if not _code(trigger[1])])
+        runs = {index: d.runs for index, d in enumerate(self._detectors) if d.runs}
+        shapes += [(index, RUN, False) for index in runs]
         words = [
             (index, each, d.ignore_case)
             for index, d in enumerate(self._detectors)
             for each in d.words
         ]
-        self._words = _Triggers([*words, *((self._escape, each, True) for each in views.ESCAPES)])
-        self._folds = _Triggers([(self._fold, each, False) for each in views.FOLDS])
-        self._long_words = _Triggers([(self._base64, views.LONG_WORD, False)])
+        escapes = [(self._escape, each, True) for each in views.ESCAPES]
+        folds = [(self._fold, each, False) for each in views.FOLDS]
+        self._codes = self._triggers([each for each in shapes if _code(each[1])])
+        self._figures = self._triggers([each for each in shapes if not _code(each[1])], runs)
+        self._words = self._triggers(words)
+        self._folds = self._triggers(folds)
+        self._odd = self._triggers([*escapes, (self._base64, views.LONG_WORD, False)])
         self._tokens = Automaton([(views.BASE64, False)])
 
-    def find(self, buffer: bytes, *, depth: int = 1) -> list[Span]:
+    def _triggers(
+        self,
+        triggers: list[tuple[int, bytes, bool]],
+        runs: dict[int, tuple[int, ...]] | None = None,
+    ) -> Triggers:
+        """Return triggers and what depends on them: of what only looks odd, everything."""
+        owners = {index for index, _, _ in triggers}
+        types = {d.type for index, d in enumerate(self._detectors) if index in owners}
+        odd = any(index >= len(self._detectors) for index in owners)
+        return Triggers(triggers, self._types if odd else sorted(types), (views.LONG_WORD,), runs)
+
+    def find(self, buffer: bytes, work: Work, *, ascii_only: bool, depth: int = 1) -> list[Span]:
         """Return the spans of `buffer` in bytes, in order and without overlaps.
 
         Args:
             buffer: UTF-8 that begins and ends with a byte that belongs to no word.
+            work: what may be done; says afterwards what was left out.
+            ascii_only: what the text knows of itself, so that nobody has to look.
             depth: how often something may be unwrapped: escapes, look-alikes, base64.
         """
+        places: dict[int, list[int]] = {}
+        self._words.note(buffer, work, places)
+        self._odd.note(buffer, work, places)
         shaped = shape(buffer)
-        hits = self._words.hits(buffer) + self._long_words.hits(buffer)
-        hits += self._figures.hits(shaped) + self._codes.hits(shaped)
-        if not buffer.isascii():
-            hits += self._folds.hits(buffer)
-        if not hits:
+        self._figures.note(shaped, work, places)
+        self._codes.note(shaped, work, places)
+        if not ascii_only:
+            self._folds.note(buffer, work, places)
+        if not places:
             return []
-        hits.sort()
-        count = len(self._detectors)
-        found = self._candidates(buffer, [hit for hit in hits if hit[0] < count])
-        if depth and hits[-1][0] >= count:
-            found += self._unwrapped(buffer, [hit for hit in hits if hit[0] >= count], depth - 1)
-        return _resolve(found)
+        odd = sorted(places.pop(self._escape, []) + places.pop(self._fold, []))
+        long_words = places.pop(self._base64, None) is not None
+        found = self._candidates(buffer, places)
+        if depth and odd:
+            found += self._read_again(buffer, odd, work, depth - 1)
+        if depth and long_words:
+            found += self._unwrapped(buffer, work, depth - 1)
+        return [Span(each.type, each.start, each.end) for each in resolved(found)]
 
-    def _unwrapped(
-        self, buffer: bytes, marks: list[tuple[int, int]], depth: int
-    ) -> list[_Candidate]:
+    def _read_again(self, buffer: bytes, odd: list[int], work: Work, depth: int) -> list[Candidate]:
         """Return what is found when suspicious places are read as they are meant."""
-        found: list[_Candidate] = []
-        for low, high in _regions([end for kind, end in marks if kind != self._base64], buffer):
+        found: list[Candidate] = []
+        for low, high in _regions(odd, buffer):
             text = buffer[low:high].decode(errors="replace")
             view = views.read(text)
             padded = f"\n{view.text}\n".encode(errors="replace")
+            spans = self.find(padded, work, ascii_only=view.text.isascii(), depth=depth)
             at, start = 0, low
-            for span in _in_characters(self.find(padded, depth=depth), padded):
+            for span in _in_characters(spans, padded):
                 first, last = view.source(span.start - 1, span.end - 1)
                 start += len(text[at:first].encode())
                 at = first
                 end = start + len(text[first:last].encode())
-                found.append(_Candidate(span.type, start, end, _SURE))
+                found.append(Candidate(span.type, start, end, _SURE))
+        return found
+
+    def _unwrapped(self, buffer: bytes, work: Work, depth: int) -> list[Candidate]:
+        """Return what is found in base64."""
+        found: list[Candidate] = []
         seen = -1
-        long_words = marks[-1][0] == self._base64
-        for end, _ in self._tokens.ends(buffer) if long_words else ():
+        for end, _ in work.ends(self._tokens, buffer, self._types):
             if end <= seen:
                 continue
             place = views.token(buffer, end)
             seen = place[1]
             raw = views.decoded(buffer[place[0] : place[1]])
             if raw is not None:
-                inner = self.find(b"\n%s\n" % raw, depth=depth)
-                found += [_Candidate(span.type, *place, _PLAUSIBLE) for span in inner]
+                inner = self.find(b"\n%s\n" % raw, work, ascii_only=raw.isascii(), depth=depth)
+                found += [Candidate(span.type, *place, _PLAUSIBLE) for span in inner]
         return found
 
-    def _candidates(self, buffer: bytes, hits: list[tuple[int, int]]) -> list[_Candidate]:
-        found: list[_Candidate] = []
+    def _candidates(self, buffer: bytes, places: dict[int, list[int]]) -> list[Candidate]:
+        found: list[Candidate] = []
         known: dict[int, labels.Label | None] = {}
-        for index, low, high, last in _windows(hits, self._detectors):
+        for index in sorted(places):
             detector = self._detectors[index]
-            for match in detector.form.finditer(buffer, low, high):
-                if match.start() > last:
-                    break  # it has a trigger of its own, and the window may cut it short
-                start, stop = match.span("v" if "v" in detector.form.groupindex else 0)
-                text = buffer[start:stop].decode(errors="replace")
-                strength = detector.judge(text, buffer, start, stop)
-                if strength is Strength.NONE:
-                    continue
-                rank = _rank(detector.type, strength, buffer, (start, stop), known)
-                if rank:
-                    found.append(_Candidate(detector.type, start, stop, rank))
+            ends = sorted(places[index])
+            group = "v" if "v" in detector.form.groupindex else 0
+            for low, high, last in windows(ends, detector.back, detector.ahead):
+                for match in detector.form.finditer(buffer, low, high):
+                    if match.start() > last:
+                        break  # it has a trigger of its own, and the window may cut it short
+                    start, stop = match.span(group)
+                    if start < 0:
+                        continue  # it was only to be passed over
+                    text = buffer[start:stop].decode(errors="replace")
+                    strength = detector.judge(text, buffer, start, stop)
+                    if strength is Strength.NONE:
+                        continue
+                    rank = _rank(detector.type, strength, buffer, (start, stop), known)
+                    if rank:
+                        found.append(Candidate(detector.type, start, stop, rank))
         return found
-
-
-def _windows(
-    hits: list[tuple[int, int]], detectors: Sequence[Detector]
-) -> list[tuple[int, int, int, int]]:
-    """Return (detector, low, high, end of the last trigger) of what is looked at, from `hits`.
-
-    Where triggers stand close together, as in a log of numbers, their surroundings are one window:
-    a form passes over each place once.
-    """
-    windows: list[tuple[int, int, int, int]] = []
-    current = -1
-    low = high = last = back = ahead = 0
-    for index, end in hits:
-        if index == current and end - back <= high:
-            high, last = end + ahead, end
-            continue
-        if current >= 0:
-            windows.append((current, low, high, last))
-        current, last = index, end
-        back, ahead = detectors[index].back, detectors[index].ahead
-        low, high = max(0, end - back), end + ahead
-    if current >= 0:
-        windows.append((current, low, high, last))
-    return windows
 
 
 def _code(expression: bytes) -> bool:
@@ -174,30 +177,6 @@ def _code(expression: bytes) -> bool:
     three times as long, for then their common part is everywhere in prose.
     """
     return expression.startswith(LEFT) and b"AA00" in expression
-
-
-class _Triggers:
-    """Triggers in one automaton; equal ones are looked for once.
-
-    Args:
-        triggers: of which detector, the expression, and whether case is ignored.
-    """
-
-    def __init__(self, triggers: Sequence[tuple[int, bytes, bool]]) -> None:
-        self._owners: dict[tuple[bytes, bool], list[int]] = {}
-        for index, expression, ignore_case in triggers:
-            self._owners.setdefault((expression, ignore_case), []).append(index)
-        self._by_id = list(self._owners.values())
-        self._automaton = (
-            Automaton(list(self._owners), (views.LONG_WORD,)) if self._owners else None
-        )
-
-    def hits(self, data: bytes) -> list[tuple[int, int]]:
-        """Return (detector, end) of every trigger."""
-        if self._automaton is None:
-            return []
-        owners = self._by_id
-        return [(i, end) for end, id_ in self._automaton.ends(data) for i in owners[id_]]
 
 
 def _rank(
@@ -221,33 +200,6 @@ def _rank(
     if strength is Strength.WEAK or (label is not None and label.vetoes):
         return 0
     return _PLAUSIBLE
-
-
-def _resolve(candidates: list[_Candidate]) -> list[Span]:
-    """Return the surest ones that do not overlap; of equals the longest."""
-    candidates.sort(key=lambda c: c.start)
-    taken: list[_Candidate] = []
-    first, end = 0, 0
-    for index, each in enumerate(candidates):
-        if each.start >= end:
-            taken += _surest(candidates[first:index])
-            first = index
-        end = max(end, each.end)
-    taken += _surest(candidates[first:])
-    return [Span(t.type, t.start, t.end) for t in taken]
-
-
-def _surest(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Return the same of candidates that hang together, in order."""
-    if len(candidates) < 2:  # noqa: PLR2004  nothing to choose
-        return candidates
-    taken: list[_Candidate] = []
-    for each in sorted(candidates, key=lambda c: (-c.rank, c.start - c.end, c.start)):
-        at = bisect_right(taken, each.start, key=lambda c: c.start)
-        after_end = at and taken[at - 1].end > each.start
-        if not after_end and (at == len(taken) or taken[at].start >= each.end):
-            taken.insert(at, each)
-    return taken
 
 
 def _regions(ends: list[int], buffer: bytes) -> list[tuple[int, int]]:
@@ -297,16 +249,24 @@ class Scanner:
         self._forms = _forms(frozenset(types))
         self._custom = custom
 
-    def scan(self, text: str) -> list[Span]:
-        """Return the findings, in characters, in order.
+    def scan(self, text: str, most: int = MOST) -> list[Span]:
+        """Return the findings, in characters, in order; first those that are nowhere.
 
         Built-in types do not overlap each other; own patterns may overlap anything.
+
+        Args:
+            text: to be scanned.
+            most: places in it that are looked at.
         """
         buffer = f"\n{text}\n".encode(errors="replace")
+        work = Work(most)
+        found = self._forms.find(buffer, work, ascii_only=text.isascii())
         spans = [
             Span(span.type, span.start - 1, min(span.end - 1, len(text)))
-            for span in _in_characters(self._forms.find(buffer), buffer)
+            for span in _in_characters(found, buffer)
         ]
         if self._custom is not None:
-            spans = sorted(spans + self._custom.find(text), key=lambda s: (s.start, s.end))
+            spans = sorted(spans + self._custom.find(text, work), key=lambda s: (s.start, s.end))
+        if work.unfinished:
+            return [*(Span(type_, -1, -1) for type_ in sorted(work.unfinished)), *spans]
         return spans

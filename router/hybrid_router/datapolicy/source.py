@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hybrid_router.datapolicy.document import RepeatedNameError
 from hybrid_router.datapolicy.gate import UNCONDITIONAL, Broken, Clearance, Gate, build
+from hybrid_router.datapolicy.work import FEW
 from hybrid_router.openai.errors import ApiError
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ class Gates:
         building = self._begun(policy)
         gate = building.result() if building.done() else await asyncio.shield(building)
         try:
-            if len(body) > OFF_LOOP_BYTES:
+            clearance = gate.judge(body, FEW) if len(body) <= OFF_LOOP_BYTES else None
+            if clearance is None or clearance.lengthy:
                 clearance = await asyncio.to_thread(gate.judge, body)
-            else:
-                clearance = gate.judge(body)
+                clearance.lengthy = True
         except RepeatedNameError as error:
             raise ApiError(400, "invalid_request", str(error)) from None
         for name, action in clearance.ruling.classes:

@@ -14,7 +14,6 @@ import html
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -95,29 +94,44 @@ class View:
 
 def read(text: str) -> View:
     """Resolve escapes and fold characters."""
-    chars: list[str] = []
+    parts: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-
-    def plain(start: int, end: int) -> None:
-        folded = [fold(char) for char in text[start:end]]
-        chars.extend(folded)
-        starts.extend(range(start, end))
-        ends.extend(range(start + 1, end + 1))
-
     at = 0
     for match in _escape.finditer(text):
-        plain(at, match.start())
-        chars.append(fold(_resolved(match)))
-        starts.append(match.start())
-        ends.append(match.end())
-        at = match.end()
-    plain(at, len(text))
-    read_as = "".join(chars)
-    if len(read_as) != len(chars):  # some are invisible
-        kept = [index for index, char in enumerate(chars) if char]
+        start, end = match.span()
+        parts += text[at:start], _resolved(match) or _NOTHING
+        starts += range(at, start + 1)
+        ends += range(at + 1, start + 1)
+        ends.append(end)
+        at = end
+    parts.append(text[at:])
+    starts += range(at, len(text))
+    ends += range(at + 1, len(text) + 1)
+    read_as = "".join(parts).translate(_folded)
+    if _NOTHING in read_as:  # some are invisible
+        kept = [index for index, char in enumerate(read_as) if char != _NOTHING]
         starts, ends = [starts[i] for i in kept], [ends[i] for i in kept]
+        read_as = read_as.replace(_NOTHING, "")
     return View(read_as, starts, ends)
+
+
+_NOTHING = "\ue000"
+"""Stands for an invisible character until its place is known: one of those for private use."""
+
+
+class _Folded(dict[int, str]):
+    """What characters read as, by their number, filled as they are met."""
+
+    def __missing__(self, point: int) -> str:
+        folded = fold(chr(point)) or _NOTHING
+        if len(self) < _REMEMBERED:
+            self[point] = folded
+        return folded
+
+
+_REMEMBERED = 4096
+_folded = _Folded({point: chr(point) for point in range(128)})
 
 
 def _resolved(match: re.Match[str]) -> str:
@@ -135,7 +149,6 @@ _CATEGORIES: Mapping[str, str] = {"Cf": "", "Mn": "", "Me": "", "Zs": " ", "Pd":
 """What Unicode's categories read as: invisible, a space, a dash."""
 
 
-@lru_cache(maxsize=4096)
 def fold(char: str) -> str:
     """Return the ASCII character that one reads as, itself where it is none, "" if invisible."""
     if char.isascii():

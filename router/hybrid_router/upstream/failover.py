@@ -9,7 +9,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from hybrid_router.core.breaker import Outcome
-from hybrid_router.datapolicy.gate import Cleared, WithheldError
 from hybrid_router.openai.continuation import continuation, resumable
 from hybrid_router.openai.prefix import prefix
 from hybrid_router.table import Policy
@@ -31,6 +30,7 @@ from hybrid_router.upstream.resume import Continuation, Resumable, elsewhere, fi
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from hybrid_router.datapolicy.gate import Cleared
     from hybrid_router.discovery.registry import Pool, Registry
     from hybrid_router.discovery.replica import Replica
     from hybrid_router.openai.request import Outgoing
@@ -214,7 +214,9 @@ class Failover:
             job.unsaid = str(error)
             job.at += 1
             return None
-        cleared = self._cleared(job, outgoing.body, backend)
+        if job.clearance.lengthy:
+            await job.clearance.prepare(outgoing.body, backend)
+        cleared = job.cleared(outgoing.body, backend, self._registry.table.policy.data)
         if cleared is None:
             job.at += 1
             return None
@@ -228,14 +230,6 @@ class Failover:
         elif ended.failure is not None:
             job.failed.append(target.backend)
         return attempt
-
-    def _cleared(self, job: Job, body: bytes, backend: Backend) -> Cleared | None:
-        """Return what may be sent to a backend; None where nothing may."""
-        try:
-            return job.clearance.clear(body, backend, self._registry.table.policy.data)
-        except WithheldError as error:
-            job.withheld = str(error)
-            return None
 
     async def _carry_out(
         self, job: Job, place: Place, attempt: Attempt, path: str, body: Cleared
@@ -329,7 +323,8 @@ class Failover:
                 continue
             clocks = self._clocks(job, place.pool.backend, place.pool.backend.timeouts.first_byte)
             attempt = Continuation(job.client, clocks, self._ticker, broken)
-            body = self._cleared(job, continuation(job.call, target, tokens), place.pool.backend)
+            policy = self._registry.table.policy.data
+            body = job.cleared(continuation(job.call, target, tokens), place.pool.backend, policy)
             if body is None:
                 break
             await self._carry_out(job, place, attempt, "/completions", body)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from hybrid_router.datapolicy.gate import WithheldError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hybrid_router.core.limits import Reservation
-    from hybrid_router.datapolicy.gate import Clearance
+    from hybrid_router.datapolicy.gate import Clearance, Cleared
     from hybrid_router.discovery.registry import Pool
     from hybrid_router.discovery.replica import Prompt, Replica
     from hybrid_router.openai.request import Call, Outgoing
-    from hybrid_router.table import Backend, Policy, Target
+    from hybrid_router.table import Backend, DataPolicy, Policy, Target
     from hybrid_router.telemetry.trace import Tried
     from hybrid_router.telemetry.tracing import AttemptSpan, Spans
     from hybrid_router.upstream.attempt import Downstream, Ended
@@ -128,6 +130,14 @@ class Job:
         if price is not None:
             usd = (prompt * price.input + completion * price.output) / 1e6
             self.usd = usd + (self.usd or 0.0)
+
+    def cleared(self, body: bytes, backend: Backend, policy: DataPolicy | None) -> Cleared | None:
+        """Return what may be sent to a backend under the policy in force; None: nothing may."""
+        try:
+            return self.clearance.clear(body, backend, policy)
+        except WithheldError as error:
+            self.withheld = str(error)
+            return None
 
     def put_off(self) -> None:
         """Let the targets behind the present one be tried before it."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_router.datapolicy import document
+from hybrid_router.datapolicy.findings import SEAM
 from hybrid_router.openai.request import parse
 
 WORDS = st.sampled_from(
@@ -117,3 +118,27 @@ def test_what_is_done_to_the_messages_stays_out_of_the_decoded_body():
     call.decoded = document.read(call.body).value
     call.messages().clear()
     assert call.messages() == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param([9e307] * 5_000, id="numbers of 308 digits"),
+        pytest.param({"n" * 50_000: [12_345_678] * 5_000}, id="numbers under a long name"),
+        pytest.param({"n" * 5_000: [{"n" * 5_000: [1e7] * 99}] * 9}, id="and in it another one"),
+        pytest.param(["x"] * 9_000, id="many texts beside each other"),
+    ],
+)
+def test_what_is_scanned_of_a_body_is_not_many_times_the_body(value):
+    body = json.dumps(value).encode()
+    found = document.read(body)
+    seams = sum(min(len(found.texts[i]), SEAM) for pair in found.seams for i in pair)
+    assert sum(map(len, found.texts + found.numbers)) + seams < 6 * len(body)
+
+
+def test_a_number_that_may_be_a_card_is_scanned_with_the_end_of_its_name():
+    found = document.read(b'{"%s card": [4111111111111111, 4e15, 1e20]}' % (b"x" * 99))
+    assert [number.lstrip("x") for number in found.numbers] == [
+        " card: 4111111111111111",
+        " card: 4000000000000000",
+    ]

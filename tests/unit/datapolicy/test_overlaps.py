@@ -6,30 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_router.datapolicy.scanner import (
-    BUILT_IN,
-    Scanner,
-    Span,
-    _Candidate,
-    _resolve,
-    _windows,
-)
+from hybrid_router.datapolicy.overlaps import Candidate, resolved
+from hybrid_router.datapolicy.scanner import Scanner
+from hybrid_router.datapolicy.triggers import windows
 
 SCANNER = Scanner(["email", "payment-card"])
 
 
 def chosen(candidates):
     """Return what stays, as it is meant: the best first, each that is in nobody's way."""
-    taken: list[_Candidate] = []
+    taken: list[Candidate] = []
     for each in sorted(candidates, key=lambda c: (-c.rank, c.start - c.end, c.start)):
         if all(each.start >= t.end or t.start >= each.end for t in taken):
             taken.append(each)
-    return [Span(t.type, t.start, t.end) for t in sorted(taken, key=lambda t: t.start)]
+    return sorted(taken, key=lambda t: t.start)
 
 
 CANDIDATES = st.lists(
     st.builds(
-        lambda start, size, rank: _Candidate(str(rank), start, start + size, rank),
+        lambda start, size, rank: Candidate(str(rank), start, start + size, rank),
         st.integers(0, 60),
         st.integers(1, 12),
         st.integers(1, 3),
@@ -41,20 +36,18 @@ CANDIDATES = st.lists(
 
 @given(CANDIDATES)
 def test_the_surest_and_longest_stay(candidates):
-    assert _resolve(list(candidates)) == chosen(candidates)
+    assert resolved(list(candidates)) == chosen(candidates)
 
 
-HITS = st.lists(st.tuples(st.integers(0, len(BUILT_IN) - 1), st.integers(0, 900)), max_size=40)
-
-
-@given(HITS)
-def test_every_trigger_is_looked_around_and_no_place_twice_by_one_detector(hits):
-    windows = _windows(sorted(hits), BUILT_IN)
-    for index, end in hits:
-        low, high = max(0, end - BUILT_IN[index].back), end + BUILT_IN[index].ahead
-        assert any(w[0] == index and w[1] <= low and high <= w[2] for w in windows)
-    for before, after in pairwise(windows):
-        assert before[0] != after[0] or before[2] < after[1]
+@given(
+    st.lists(st.integers(0, 900), min_size=1, max_size=40), st.integers(0, 99), st.integers(0, 99)
+)
+def test_every_trigger_is_looked_around_and_no_place_twice_by_one_detector(ends, back, ahead):
+    made = windows(sorted(ends), back, ahead)
+    for end in ends:
+        assert any(w[0] <= max(0, end - back) and end + ahead <= w[1] for w in made)
+    for before, after in pairwise(made):
+        assert before[1] < after[0]
 
 
 @pytest.mark.parametrize(

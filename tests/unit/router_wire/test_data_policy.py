@@ -1,5 +1,6 @@
 """What a data policy lets out of the cluster, on every surface, and whatever fails."""
 
+import asyncio
 import base64
 import json
 
@@ -237,6 +238,29 @@ async def test_after_a_failover_the_api_gets_placeholders():
         assert local.received[0].json()["messages"] == user(MAIL)
         assert api.received[0].json()["messages"] == user("[EMAIL_1]")
     assert reply.json()["choices"][0]["message"]["content"] == f"to {MAIL}"
+
+
+@pytest.mark.parametrize(
+    ("count", "in_threads"),
+    [pytest.param(1, 0, id="one address"), pytest.param(400, 2, id="hundreds of them")],
+)
+async def test_where_there_is_much_to_look_at_or_to_redact_a_thread_does_it(
+    count, in_threads, monkeypatch
+):
+    called = []
+
+    async def to_thread(function, *arguments):
+        called.append(function)
+        return function(*arguments)
+
+    text = ", ".join(f"jane{n}@example.com" for n in range(count))
+    async with Upstream(answers("to [EMAIL_1]")) as api, router(hybrid(NOBODY, api.url)) as r:
+        await r.post("/v1/chat/completions", {"model": "large", "messages": user("hi")})
+        monkeypatch.setattr(asyncio, "to_thread", to_thread)
+        reply = await r.post("/v1/chat/completions", {"model": "large", "messages": user(text)})
+    assert "@" not in api.received[1].body.decode()
+    assert reply.json()["choices"][0]["message"]["content"] == "to jane0@example.com"
+    assert len(called) == in_threads
 
 
 async def test_a_stream_brings_the_values_back_across_its_events():
