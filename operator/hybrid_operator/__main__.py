@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from hybrid_operator import logs
 from hybrid_operator.kube.client import Kube, connect
 from hybrid_operator.kube.kubeconfig import ConnectError
-from hybrid_operator.metrics.fetch import Direct, Proxied, client
+from hybrid_operator.metrics.connections import Connections
+from hybrid_operator.metrics.fetch import MAX_BYTES, Direct, Proxied
 from hybrid_operator.settings import VARIABLES, OperatorSettings, SettingsError, from_environment
 from hybrid_operator.wiring import Endpoints, Operator
 
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run(settings: OperatorSettings, endpoints: Endpoints) -> int:
     connection = connect()
-    async with connection.http, client() as pods:
+    pods = Connections(MAX_BYTES)
+    async with connection.http:
         kube = Kube(connection.http)
         fetch = Direct(pods) if connection.inside else Proxied(kube)
         namespace = settings.pod_namespace or connection.namespace

@@ -92,7 +92,7 @@ class Operator:
         self._scraper = Scraper(self._resources, self._children, fetch, self._workers.add, _now)
         self._nodes = NodeLook(kube, self._children, self._all)
         asked = QuotaLook(kube, settings.namespaces), ScalerLook(kube)
-        gatherer, platform = Gatherer(fetch), settings.platform
+        gatherer, platform = Gatherer(fetch, self._scraper.overhear), settings.platform
         self._autoscaler = Autoscaler(
             autoscaler.World(self._resources, self._children, platform, gatherer, *asked),
             autoscaler.Hands(writer, Recorder(writer, _now, NAME), self._metrics.scaling),

@@ -31,6 +31,8 @@ T = TypeVar("T")
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 WORKERS = 16
+KEPT_SECONDS = 5.0
+"""For which an engine keeps a connection that says nothing, as vLLM does."""
 
 
 @dataclass
@@ -98,6 +100,10 @@ class Fleet:
 
     def remove(self, kind: Kind, obj: Mapping[str, Any]) -> None:
         del kind, obj
+
+    def is_router(self, address: str) -> bool:
+        """Whether a router answers at an address."""
+        return address in self.addresses
 
     def metrics(self, address: str) -> bytes:
         """Return what the router or the engine at an address says."""
@@ -178,17 +184,29 @@ class _Scraped(asyncio.Protocol):
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._rest = b""
+        self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._address = transport.get_extra_info("sockname")[0]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if self._idle is not None:
+            self._idle.cancel()
 
     def data_received(self, data: bytes) -> None:
         *requests, self._rest = (self._rest + data).split(b"\r\n\r\n")
         for _ in requests:
-            body = self._fleet.metrics(self._transport.get_extra_info("sockname")[0])
+            body = self._fleet.metrics(self._address)
             head = f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n"
             self._transport.write(head.encode() + b"\r\n" + body)
+        if self._idle is not None:
+            self._idle.cancel()
+        if not self._fleet.is_router(self._address):
+            close = self._transport.close
+            self._idle = asyncio.get_running_loop().call_later(KEPT_SECONDS, close)
 
 
 async def insist(call: Callable[[], Awaitable[T]]) -> T:

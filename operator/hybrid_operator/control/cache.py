@@ -69,12 +69,12 @@ class Children:
         if known is not None and _same_object(known, obj) and version_of(obj) <= version_of(known):
             return
         kept = self.keep(kind, obj)
-        touched = {_family(kept)}
+        touched = {family_in(kept)}
         if known is not None:
-            touched.add(_family(known))
+            touched.add(family_in(known))
             self._unindex(place)
         self._objects[place] = kept
-        self._families.setdefault(_family(kept), set()).add(place)
+        self._families.setdefault(family_in(kept), set()).add(place)
         if known is None or _content(known) != _content(kept):
             for family in touched:
                 self._changed(family)
@@ -123,13 +123,13 @@ class Children:
         return ((place, self._objects[place]) for place in self._families.get(family, ()))
 
     def _drop(self, place: _Place) -> None:
-        family = _family(self._objects[place])
+        family = family_in(self._objects[place])
         self._unindex(place)
         del self._objects[place]
         self._changed(family)
 
     def _unindex(self, place: _Place) -> None:
-        family = _family(self._objects[place])
+        family = family_in(self._objects[place])
         members = self._families[family]
         members.discard(place)
         if not members:
@@ -221,7 +221,8 @@ def _at(kind: Kind, obj: Mapping[str, Any]) -> tuple[str, str, str]:
     return key.namespace, kind.name, key.name
 
 
-def _family(obj: Mapping[str, Any]) -> Family:
+def family_in(obj: Mapping[str, Any]) -> Family:
+    """Return the family of a child or pod."""
     metadata = obj["metadata"]
     return Family(metadata["namespace"], (metadata.get("labels") or {}).get(INSTANCE_LABEL, ""))
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from operator import lt, sub
 from typing import TYPE_CHECKING, NamedTuple
 
-from hybrid_operator.metrics.samples import lines, samples, started
+from hybrid_operator.metrics.samples import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,6 @@ UNSERVED = "unserved"
 
 API = "api"
 """For all other reasons: a provider did."""
-
-_LINES = lines((REQUESTS, TOKENS, LOCAL_ONLY, PASSED, WAITING))
 
 
 class Flow(NamedTuple):
@@ -66,10 +64,12 @@ def read(text: str) -> Reading:
         ValueError: what is read is not Prometheus text, or counts nothing.
         KeyError: a label is missing.
     """
+    page = Page(text)
+    began = page.started()
     waiting: dict[str, float] = defaultdict(float)
     passed: dict[str, float] = defaultdict(float)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for name, labels, value in samples(_LINES, text):
+    for name, labels, value in page.samples(REQUESTS, TOKENS, LOCAL_ONLY, PASSED, WAITING):
         if name in (WAITING, PASSED):
             (waiting if name == WAITING else passed)[labels["backend"]] += value
             continue
@@ -89,7 +89,7 @@ def read(text: str) -> Reading:
         )
         for name in {*(backend for backend, _ in sums), *waiting, *passed}
     }
-    return Reading(past, started(text))
+    return Reading(past, began)
 
 
 def increase(before: Reading, after: Reading) -> Mapping[str, Past] | None:

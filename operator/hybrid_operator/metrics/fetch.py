@@ -1,12 +1,10 @@
-"""Getting a router pod's metrics: straight from the pod, or by way of the API server."""
+"""Getting a pod's metrics: straight from the pod, or by way of the API server."""
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
-
-import aiohttp
 
 from hybrid_operator.core.objects import engine_pod, router_pod
 from hybrid_operator.kube.errors import KubeError
@@ -16,16 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hybrid_operator.kube.client import Kube
+    from hybrid_operator.metrics.connections import Connections
 
 PATH = "/metrics"
 PORT_NAME = "http"
 CONTAINERS = frozenset({engine_pod.CONTAINER, router_pod.CONTAINER})
 """Whose port is asked: what a webhook puts beside them may have one of the same name."""
 DEADLINE_SECONDS = 2.0
-KEPT_SECONDS = 15.0
-"""For which a connection stays open unused: pods are asked every 3 s, or every 15."""
 MAX_BYTES = 4 * 2**20
-"""A longer text is no router's."""
+"""A longer text is no pod's of ours."""
 
 
 class FetchError(Exception):
@@ -40,14 +37,10 @@ class Fetch(Protocol):
 
 
 class Direct:
-    """From the pod's own address: in the cluster.
+    """From the pod's own address: in the cluster."""
 
-    A thousand resources are 130 scrapes a second and more, hence aiohttp, whose request costs a
-    third of what one of the API server's client does.
-    """
-
-    def __init__(self, http: aiohttp.ClientSession) -> None:
-        self._http = http
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
     async def __call__(self, pod: Mapping[str, Any]) -> str:
         """Fetch once.
@@ -58,25 +51,16 @@ class Direct:
         address = (pod.get("status") or {}).get("podIP")
         if not address:
             raise FetchError("the pod has no address yet")
-        host = f"[{address}]" if ":" in address else address
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                return await self._read(f"http://{host}:{_port(pod)}{PATH}")
+                status, body = await self._connections.get(address, _port(pod), PATH)
         except TimeoutError:
             raise FetchError(f"no answer within {DEADLINE_SECONDS:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise FetchError(str(error) or type(error).__name__) from None
-
-    async def _read(self, url: str) -> str:
-        async with self._http.get(url, allow_redirects=False) as response:
-            if response.status != HTTPStatus.OK:
-                raise FetchError(f"{PATH} answered {response.status}")
-            content = bytearray()
-            async for chunk in response.content.iter_any():
-                content += chunk
-                if len(content) > MAX_BYTES:
-                    raise FetchError(f"{PATH} is longer than {MAX_BYTES} bytes")
-            return content.decode("utf-8", "replace")
+        if status != HTTPStatus.OK:
+            raise FetchError(f"{PATH} answered {status}")
+        return body.decode("utf-8", "replace")
 
 
 class Proxied:
@@ -98,18 +82,6 @@ class Proxied:
             raise FetchError(f"no answer within {DEADLINE_SECONDS:g} s") from None
         except KubeError as error:
             raise FetchError(str(error)) from None
-
-
-def client() -> aiohttp.ClientSession:
-    """Return an HTTP client for pods: no proxy.
-
-    Connections stay for the next scrape, which costs half of one with a connection of its own; a
-    pod that closes them, as vLLM does after 5 s, is connected to anew.
-    """
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS)
-    # Without cookies, and without a second clock beside `DEADLINE_SECONDS`: a seventh less CPU.
-    none, forever = aiohttp.DummyCookieJar(), aiohttp.ClientTimeout(total=None)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=none, timeout=forever)
 
 
 def _port(pod: Mapping[str, Any]) -> int:

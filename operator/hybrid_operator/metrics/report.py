@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hybrid_operator.core.state import BackendReport, Outcomes, RouterReport
-from hybrid_operator.metrics.samples import lines, samples
+from hybrid_operator.metrics.samples import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,8 @@ REQUESTS = "hinf_router_requests_total"
 CALIBRATION = "hinf_router_calibration_info"
 OUTCOMES = "hinf_router_outcomes_total"
 
-_LINES = lines((TABLE, UP, REPLICAS, SECRET_MISSING, LAST_STATUS, REQUESTS, CALIBRATION, OUTCOMES))
+_READ = (REQUESTS, OUTCOMES, CALIBRATION, TABLE, REPLICAS, UP, SECRET_MISSING, LAST_STATUS)
+"""In the order in which a router writes them."""
 
 
 class ReportError(ValueError):
@@ -55,7 +56,7 @@ def parse(pod: str, text: str) -> RouterReport:
     """
     try:
         reading = _Reading()
-        for sample in samples(_LINES, text):
+        for sample in Page(text).samples(*_READ):
             _take(reading, sample)
         report = _report(pod, reading)
     except (ValueError, KeyError, OverflowError) as error:

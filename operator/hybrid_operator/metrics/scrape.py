@@ -1,4 +1,7 @@
-"""Asking the routers how they are: every second while something is amiss, else every 15 s."""
+"""Asking the routers how they are: every second while something is amiss, else every 15 s.
+
+Who asks them for other reasons lets us overhear what they say, and saves us to ask.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hybrid_operator.control.cache import family_of
+from hybrid_operator.control.cache import family_in, family_of
 from hybrid_operator.core.naming import COMPONENT_LABEL
 from hybrid_operator.metrics.fetch import Fetch, FetchError
 from hybrid_operator.metrics.report import ReportError, parse
@@ -31,6 +34,9 @@ STALE_SECONDS = 15.0
 ROUNDS = 3
 """Times that a router is asked before its silence counts, since we lead."""
 CONCURRENCY = 32
+OVERHEARD_SECONDS = 6.0
+"""What was overheard so shortly before a router is to be asked stands for its answer: a time in
+which the autoscaler asks it once, even if its looks take long."""
 
 
 @dataclass(slots=True)
@@ -53,6 +59,15 @@ class _Fleet:
     rounds: int = 0
     asked: bool = False
     """Whether all of them answered, or had their chance to."""
+    settled: bool = False
+    """Whether nothing was amiss when they were last asked."""
+    told: tuple[RouterReport, ...] = ()
+    """What they said when `changed` was last called for it."""
+
+    def said(self) -> tuple[RouterReport, ...]:
+        """Return what they last said, by pod."""
+        said = (known.report for known in self.reports.values())
+        return tuple(sorted(said, key=lambda report: report.pod))
 
 
 class Scraper:
@@ -86,8 +101,7 @@ class Scraper:
     def reports(self, key: Key) -> tuple[RouterReport, ...]:
         """Return what the routers of a resource last said, by pod."""
         fleet = self._fleets.get(key)
-        known = fleet.reports.values() if fleet is not None else ()
-        return tuple(sorted((entry.report for entry in known), key=lambda report: report.pod))
+        return fleet.said() if fleet is not None else ()
 
     def counts(self, key: Key) -> Counts | None:
         """Return how many requests were answered; None before any router has said so."""
@@ -103,6 +117,13 @@ class Scraper:
         if fleet is not None and fleet.asked:
             return False
         return any(map(_answers, self._children.pods(family_of(key))))
+
+    def overhear(self, pod: Mapping[str, Any], text: str, asked: float) -> None:
+        """Take a router's page that somebody else has asked for at that time, if it is due soon."""
+        key = self._resources.of(family_in(pod))
+        fleet = self._fleets.get(key) if key is not None else None
+        if fleet is not None and fleet.due - _clock() < OVERHEARD_SECONDS:
+            self._take(fleet, pod, text, asked)
 
     async def run(self) -> None:
         """Ask until cancelled. What was known before is forgotten: sums start from the status."""
@@ -135,33 +156,47 @@ class Scraper:
         try:
             began = _clock()
             pods = [pod for pod in self._children.pods(family_of(key)) if _answers(pod)]
-            before = self.reports(key)
+            since = began - OVERHEARD_SECONDS if fleet.settled else began
             async with asyncio.TaskGroup() as group:
                 for pod in pods:
-                    group.create_task(self._ask(fleet, pod))
+                    group.create_task(self._ask(fleet, pod, since))
             self._forget(fleet, {pod["metadata"]["uid"] for pod in pods})
             # Another resource of that name may have taken the fleet's place meanwhile.
             fleet.rounds += 1
             known = {pod["metadata"]["uid"] for pod in pods} <= fleet.reports.keys()
             first = not fleet.asked and (known or fleet.rounds >= ROUNDS)
             fleet.asked = fleet.asked or first
-            told = (first and pods) or self.reports(key) != before
-            if self._fleets.get(key) is fleet and told:
+            before, fleet.told = fleet.told, fleet.said()
+            if self._fleets.get(key) is fleet and ((first and pods) or fleet.told != before):
                 self._changed(key)
-            settled = self._settled(family_of(key), fleet, pods, began)
-            fleet.due = _clock() + (SETTLED_SECONDS if settled else 0.0)
+            fleet.settled = self._settled(family_of(key), fleet, pods, since)
+            fleet.due = _clock() + (SETTLED_SECONDS if fleet.settled else 0.0)
         finally:
             fleet.busy = False
 
-    async def _ask(self, fleet: _Fleet, pod: Mapping[str, Any]) -> None:
-        metadata = pod["metadata"]
-        name, uid = metadata["name"], metadata["uid"]
+    async def _ask(self, fleet: _Fleet, pod: Mapping[str, Any], since: float) -> None:
+        """Ask a router, unless it was overheard since then."""
         async with self._slots:
-            try:
-                report = parse(name, await self._fetch(pod))
-            except (FetchError, ReportError) as error:
-                log.debug("router %s cannot be asked: %s", name, error)
+            known, asked = fleet.reports.get(pod["metadata"]["uid"]), _clock()
+            if known is not None and known.at >= since:
                 return
+            try:
+                text = await self._fetch(pod)
+            except FetchError as error:
+                log.debug("router %s cannot be asked: %s", pod["metadata"]["name"], error)
+                return
+        self._take(fleet, pod, text, asked)
+
+    def _take(self, fleet: _Fleet, pod: Mapping[str, Any], text: str, asked: float) -> None:
+        metadata = pod["metadata"]
+        uid, known = metadata["uid"], fleet.reports.get(metadata["uid"])
+        if known is not None and known.at > asked:
+            return  # It may be older than what is known: its counters would seem to go back.
+        try:
+            report = parse(metadata["name"], text)
+        except ReportError as error:
+            log.debug("%s", error)
+            return
         fleet.reports[uid] = _Known(report, _clock())
         older = datetime.fromisoformat(metadata["creationTimestamp"]) < fleet.since
         fleet.totals.add(uid, Counts(report.local, report.api), older=older)

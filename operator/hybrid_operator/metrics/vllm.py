@@ -7,16 +7,10 @@ Names changed over releases (0.6 to 0.33): `gpu_cache_usage_perc` became `kv_cac
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from hybrid_operator.metrics.histogram import EMPTY, Histogram, growth, histogram
-from hybrid_operator.metrics.samples import lines, number, sample, started
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from hybrid_operator.metrics.samples import Page
 
 PROMPT = "vllm:prompt_tokens_total"
 BY_SOURCE = "vllm:prompt_tokens_by_source_total"
@@ -33,13 +27,6 @@ ITL = (
     "vllm:time_per_output_token_seconds_bucket",
 )
 
-_BUCKETS = frozenset({TTFT, *ITL})
-_READ = frozenset(
-    {PROMPT, BY_SOURCE, *CACHED, GENERATED, RUNNING, WAITING, WAITING_BY_REASON, *KV_USAGE}
-    | {PREEMPTIONS, TTFT, *ITL}
-)
-_LINES = lines(_READ, r'(?:(?<=_bucket)\{(?:.*,)?le="([^"\n]+)"\} (\S+)(?=\n|$)|(.*))')
-"""Name, then bound and value of a bucket as vLLM writes it, as most are, or the rest as it is."""
 MAX_LINES = 100_000
 
 
@@ -70,19 +57,6 @@ class EngineReading:
     """When its process did, in seconds since 1970; 0: it does not say."""
 
 
-@dataclass(slots=True)
-class _Sums:
-    """Sums over an engine's own labels (data parallel ranks, model names)."""
-
-    values: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    computed: float | None = None
-    capacity: float | None = None
-    started: float = 0.0
-    buckets: dict[str, dict[float, float]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(float))
-    )
-
-
 def parse(pod: str, text: str) -> EngineReading:
     """Read the metrics of the engine `pod`.
 
@@ -90,73 +64,60 @@ def parse(pod: str, text: str) -> EngineReading:
         EngineError: a count of tokens is missing, or a value is negative or no number.
     """
     try:
-        return _reading(_sums(text))
+        return _reading(text)
     except ValueError as error:
         raise EngineError(f"engine {pod}: {error}") from None
 
 
-def _sums(text: str) -> _Sums:
-    if text.count("\n") >= MAX_LINES:
+def _reading(text: str) -> EngineReading:
+    """Read a page; metrics are asked for in the order in which vLLM writes them."""
+    if len(text) >= MAX_LINES <= text.count("\n"):
         raise ValueError(f"its metrics have more than {MAX_LINES} lines")
-    sums = _Sums(started=started(text))
-    for name, bound, value, rest in _LINES.findall(f"\n{text}"):
-        if bound:
-            sums.buckets[name][_bound(name, bound)] += number(name, value)
-        else:
-            _take(sums, name, rest)
-    return sums
-
-
-def _reading(sums: _Sums) -> EngineReading:
-    values = sums.values
-    for name in (PROMPT, GENERATED):
-        if name not in values:
-            raise ValueError(f"{name} is missing from its metrics")
-    computed = sums.computed
-    if computed is None:
-        computed = max(values[PROMPT] - _first(values, CACHED), 0.0)
+    page = Page(text)
+    started, running, waiting = page.started(), sum(page.values(RUNNING)), _waiting(page)
+    kv_usage = max(_first(page, KV_USAGE), default=0.0)
+    cached, preemptions = sum(_first(page, CACHED)), sum(page.values(PREEMPTIONS))
+    prompt, computed = _told(page, PROMPT), _only(page, BY_SOURCE, "source", "local_compute")
+    generated = _told(page, GENERATED)
+    ttft = page.buckets(TTFT)
+    itl = page.buckets(ITL[0]) or page.buckets(ITL[1])
     return EngineReading(
-        prompt=computed,
-        generated=values[GENERATED],
-        running=values[RUNNING],
-        waiting=values[WAITING] if sums.capacity is None else sums.capacity,
-        kv_usage=min(_first(values, KV_USAGE), 1.0),
-        preemptions=values[PREEMPTIONS],
-        ttft=histogram(sums.buckets[TTFT]),
-        itl=histogram(sums.buckets[ITL[0]] or sums.buckets[ITL[1]]),
-        all_prompt=values[PROMPT],
-        started=sums.started,
+        prompt=max(prompt - cached, 0.0) if computed is None else computed,
+        generated=generated,
+        running=running,
+        waiting=waiting,
+        kv_usage=min(kv_usage, 1.0),
+        preemptions=preemptions,
+        ttft=histogram(ttft),
+        itl=histogram(itl),
+        all_prompt=prompt,
+        started=started,
     )
 
 
-def _take(sums: _Sums, name: str, rest: str) -> None:
-    _, labels, value = sample(name, rest)
-    if name == BY_SOURCE:
-        mine = value if labels.get("source") == "local_compute" else 0.0
-        sums.computed = (sums.computed or 0.0) + mine
-    elif name == WAITING_BY_REASON:
-        mine = value if labels.get("reason") == "capacity" else 0.0
-        sums.capacity = (sums.capacity or 0.0) + mine
-    elif name in _BUCKETS:
-        sums.buckets[name][_bound(name, labels.get("le", ""))] += value
-    elif name in KV_USAGE:
-        sums.values[name] = max(sums.values[name], value)
-    else:
-        sums.values[name] += value
+def _waiting(page: Page) -> float:
+    everything = sum(page.values(WAITING))
+    capacity = _only(page, WAITING_BY_REASON, "reason", "capacity")
+    return everything if capacity is None else capacity
 
 
-def _bound(name: str, text: str) -> float:
-    try:
-        bound = float(text)
-    except ValueError:
-        bound = math.nan
-    if math.isnan(bound):
-        raise ValueError(f"{name} has a bucket up to {text[:20]!r}")
-    return bound
+def _told(page: Page, name: str) -> float:
+    values = page.values(name)
+    if not values:
+        raise ValueError(f"{name} is missing from its metrics")
+    return sum(values)
 
 
-def _first(values: Mapping[str, float], names: tuple[str, ...]) -> float:
-    return next((values[name] for name in names if name in values), 0.0)
+def _first(page: Page, names: tuple[str, ...]) -> list[float]:
+    """Return the values of the first metric that the page has."""
+    return next((values for values in map(page.values, names) if values), [])
+
+
+def _only(page: Page, name: str, label: str, value: str) -> float | None:
+    """Return what a metric says with that label; None: the page does not have the metric."""
+    found = list(page.samples(name))
+    mine = [each.value for each in found if each.labels.get(label) == value]
+    return sum(mine) if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,9 @@ def test_releases_with_other_names_say_the_same():
 
 
 def test_data_parallel_ranks_are_added_up():
-    second = NOW.replace('engine="0"', 'engine="1"')
-    assert parse("e", NOW + second).generated == 400.0
+    lines = (each for line in NOW.splitlines() for each in (line, line.replace("0", "1", 1)))
+    found = parse("e", "\n".join(lines))
+    assert (found.generated, found.ttft.total) == (400.0, 20.0)
 
 
 def test_a_page_of_10_000_lines_is_read():

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from hybrid_operator.metrics import connections as connections_module
 from hybrid_operator.metrics import fetch
+from hybrid_operator.metrics.connections import Connections
 from hybrid_operator.metrics.fetch import Direct, FetchError
 
 
@@ -31,9 +33,9 @@ async def answering(*parts: bytes, hang: bool = False):
     ended = asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        async with fetch.client() as http:
+        with contextlib.closing(Connections(fetch.MAX_BYTES)) as connections:
             port = server.sockets[0].getsockname()[1]
-            yield Direct(http), pod(port), asked
+            yield Direct(connections), pod(port), asked
         await ended.wait()
 
 
@@ -65,6 +67,12 @@ async def test_what_a_webhook_put_into_a_pod_is_not_asked():
         assert await get(target) == "hinf 1\n"
 
 
+async def test_a_text_in_chunks_is_put_together():
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with answering(head + b"4\r\nhinf\r\n3\r\n 1\n\r\n", b"0\r\n\r\n") as (get, target, _):
+        assert await get(target) == "hinf 1\n"
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
@@ -77,6 +85,16 @@ async def test_what_a_webhook_put_into_a_pod_is_not_asked():
             [b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"],
             "answered 302",
             id="a redirect, which is not followed",
+        ),
+        pytest.param(
+            [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhinf"],
+            "before the answer was complete",
+            id="a text that is cut short",
+        ),
+        pytest.param(
+            [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhinf\r\n"],
+            "before the answer was complete",
+            id="chunks without an end",
         ),
         pytest.param([OK, b"x" * (fetch.MAX_BYTES + 1)], "longer than", id="a text without an end"),
     ],
@@ -103,28 +121,58 @@ async def test_a_pod_that_hangs_is_given_up(monkeypatch):
     ],
 )
 async def test_a_pod_that_cannot_be_asked(target, said):
-    async with fetch.client() as http:
-        with pytest.raises(FetchError, match=said):
-            await Direct(http)(target)
+    with pytest.raises(FetchError, match=said):
+        await Direct(Connections(fetch.MAX_BYTES))(target)
 
 
 async def test_two_scrapes_share_a_connection_and_one_that_was_closed_is_made_anew():
+    async with serving(replies=2) as (get, target, connections):
+        for _ in range(5):
+            assert await get(target) == "hinf 1\n"
+    assert connections == [2, 2, 1]
+
+
+async def test_scrapes_at_the_same_time_have_a_connection_each_of_which_one_stays():
+    async with serving(replies=9) as (get, target, connections):
+        for _ in range(2):
+            await asyncio.gather(get(target), get(target))
+    assert sorted(connections) == [1, 1, 2]
+
+
+async def test_who_speaks_unasked_is_asked_on_another_connection():
+    async with serving(replies=9, more=b"HTTP/1.1 200 OK\r\n") as (get, target, connections):
+        for _ in range(2):
+            assert await get(target) == "hinf 1\n"
+    assert connections == [1, 1]
+
+
+async def test_what_nobody_used_for_long_is_closed(monkeypatch):
+    monkeypatch.setattr(connections_module, "KEPT_SECONDS", 0.0)
+    async with serving(replies=9) as (get, target, connections):
+        for _ in range(2):
+            await get(target)
+    assert connections == [1, 1]
+
+
+@contextlib.asynccontextmanager
+async def serving(replies: int, more: bytes = b""):
+    """A pod that answers so often on a connection, and how often it did on each."""
     connections: list[int] = []
+    handlers: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.add(asyncio.current_task())
+        number = len(connections)
         connections.append(0)
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while connections[number] < replies:
                 await reader.readuntil(b"\r\n\r\n")
-                connections[-1] += 1
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nhinf 1\n")
-                if connections[-1] == 2:
-                    break
+                connections[number] += 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nhinf 1\n" + more)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, fetch.client() as http:
-        target = pod(server.sockets[0].getsockname()[1])
-        for _ in range(5):
-            assert await Direct(http)(target) == "hinf 1\n"
-    assert connections == [2, 2, 1]
+    async with server:
+        with contextlib.closing(Connections(fetch.MAX_BYTES)) as opened:
+            yield Direct(opened), pod(server.sockets[0].getsockname()[1]), connections
+        await asyncio.gather(*(each for each in handlers if each is not None))

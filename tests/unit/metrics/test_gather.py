@@ -8,7 +8,7 @@ from typing import Any
 
 from hybrid_operator.core import naming
 from hybrid_operator.metrics.fetch import DEADLINE_SECONDS, FetchError
-from hybrid_operator.metrics.gather import SPREAD_SECONDS, Gatherer, Round
+from hybrid_operator.metrics.gather import CONCURRENCY, SPREAD_SECONDS, Gatherer, Round
 from tests.support import virtual_time
 
 ROUND = 3.0
@@ -26,16 +26,16 @@ class Pods:
 
     async def ask(self) -> Round:
         """Ask all once; the next round begins `ROUND` after this one."""
-        began = virtual_time.now()
+        self.began = virtual_time.now()
         self.asked.append({})
         told = await self.gatherer.ask({"r": list(self.pods.values())})
-        self.took = virtual_time.now() - began
-        await asyncio.sleep(ROUND - self.took)
+        self.took = virtual_time.now() - self.began
+        await asyncio.sleep(max(ROUND - self.took, 0.0))
         return told["r"]
 
     async def fetch(self, pod: Mapping[str, Any]) -> str:
         name = pod["metadata"]["name"]
-        self.asked[-1][name] = virtual_time.now() - ROUND * (len(self.asked) - 1)
+        self.asked[-1][name] = round(virtual_time.now() - self.began, 6)
         if name in self.hung:
             await asyncio.sleep(DEADLINE_SECONDS)
             raise FetchError("no answer within 2 s")
@@ -43,13 +43,13 @@ class Pods:
         return f"vllm:prompt_tokens_total 0\nvllm:generation_tokens_total {tokens}\n"
 
 
-def pod(name: str, *, ready: bool) -> dict[str, Any]:
+def pod(name: str, *, ready: bool, labels: dict[str, str] | None = None) -> dict[str, Any]:
     status = "True" if ready else "False"
     return {
         "metadata": {
             "name": name,
             "uid": f"uid-{name}",
-            "labels": naming.engine_selector("support", "m"),
+            "labels": labels or naming.engine_selector("support", "m"),
         },
         "status": {"conditions": [{"type": "Ready", "status": status}]},
     }
@@ -84,6 +84,38 @@ def test_pods_that_hang_keep_nobody_else_waiting_and_the_round_ends_with_their_d
         ]
 
     virtual_time.run(play())
+
+
+def test_more_pods_that_hang_than_are_asked_at_once_keep_the_others_waiting_once():
+    async def play():
+        pods = Pods(*(f"e{number}" for number in range(10 * CONCURRENCY)))
+        pods.hung = {f"e{number}" for number in range(5 * CONCURRENCY)}
+        await pods.ask()
+        first = pods.took
+        told = await pods.ask()
+        assert first > 3 * DEADLINE_SECONDS
+        assert pods.took < SPREAD_SECONDS + DEADLINE_SECONDS
+        assert max(pods.asked[1].values()) < SPREAD_SECONDS
+        answered = {each.pod for each in told.engines["m"] if each.now is not None}
+        assert answered == pods.tokens.keys() - pods.hung
+
+    virtual_time.run(play())
+
+
+def test_a_router_s_page_is_overheard_and_an_engine_s_is_not():
+    async def play():
+        pods = Pods("e1")
+        heard: list[tuple[str, str]] = []
+        pods.gatherer = Gatherer(
+            pods.fetch, lambda p, text, _: heard.append((p["metadata"]["name"], text))
+        )
+        pods.pods["r1"] = pod("r1", ready=True, labels=naming.router_selector("support"))
+        pods.tokens["r1"] = 7
+        await pods.ask()
+        return heard, await pods.fetch(pods.pods["r1"])
+
+    heard, page = virtual_time.run(play())
+    assert heard == [("r1", page)]
 
 
 def test_a_pod_that_was_not_ready_meanwhile_is_unknown_at_first():

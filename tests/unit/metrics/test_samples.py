@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid_operator.metrics.samples import Sample, lines, samples
+from hybrid_operator.metrics.samples import Page, Sample
 
-READ = lines(("a_total", "b"))
 PAGE = [
     pytest.param('a_total{x="1",y="2"} 3.0', [("a_total", {"x": "1", "y": "2"}, 3.0)], id="labels"),
     pytest.param("b 1e3", [("b", {}, 1000.0)], id="a number alone"),
@@ -21,7 +20,7 @@ PAGE = [
 
 @pytest.mark.parametrize(("page", "found"), PAGE)
 def test_a_line_that_is_asked_for_is_read(page, found):
-    assert list(samples(READ, page)) == [Sample(*each) for each in found]
+    assert list(Page(page).samples("a_total", "b")) == [Sample(*each) for each in found]
 
 
 BAD = [
@@ -37,4 +36,4 @@ BAD = [
 @pytest.mark.parametrize(("page", "message"), BAD)
 def test_a_line_that_counts_nothing_is_refused(page, message):
     with pytest.raises(ValueError, match=message):
-        list(samples(READ, page))
+        list(Page(page).samples("a_total", "b"))

@@ -81,6 +81,12 @@ class Cluster:
             raise FetchError("no answer")
         return text
 
+    def overheard(self, name: str, asked: float | None = None, **more: Any) -> None:
+        """Let the scraper hear what a router says now."""
+        text, at = self.says[name], virtual_time.now() if asked is None else asked
+        assert text is not None
+        self.scraper.overhear({"metadata": metadata(name, **more)}, text, at)
+
     def _changed(self, key: Key) -> None:
         assert key == KEY
         self.changes += 1
@@ -106,6 +112,50 @@ def test_routers_that_are_as_they_should_be_are_asked_every_15_seconds():
     asked, changes = virtual_time.run(main())
     assert asked == [0.0, SETTLED_SECONDS, 30.0, 45.0, 60.0]
     assert changes == 1
+
+
+def test_what_was_overheard_shortly_before_they_are_due_is_not_asked_for_again():
+    async def main():
+        cluster = Cluster()
+        async with cluster.running():
+            await asyncio.sleep(14)
+            cluster.say("r1", local=5)
+            cluster.overheard("r1")
+            await asyncio.sleep(16.5)
+            return cluster.asked, cluster.changes, cluster.scraper.counts(KEY)
+
+    asked, changes, counts = virtual_time.run(main())
+    assert asked == {"r1": [0.0, 30.0], "r2": [0.0, 15.0, 30.0]}
+    assert (changes, counts) == (2, Counts(local=5))
+
+
+def test_what_was_overheard_long_before_or_of_a_strange_router_is_nothing():
+    async def main():
+        cluster = Cluster()
+        async with cluster.running():
+            await asyncio.sleep(5)
+            cluster.say("r1", local=5)
+            cluster.overheard("r1")
+            cluster.overheard("r1", labels={})
+            return cluster.scraper.counts(KEY)
+
+    assert virtual_time.run(main()) == Counts()
+
+
+def test_a_page_that_was_asked_for_before_another_came_changes_nothing():
+    """Its counts are lower, as if the router had started again."""
+
+    async def main():
+        cluster = Cluster()
+        cluster.say("r1", local=5)
+        async with cluster.running():
+            await asyncio.sleep(14)
+            cluster.overheard("r1", asked=14.0)
+            cluster.say("r1", local=4)
+            cluster.overheard("r1", asked=13.9)
+            return cluster.scraper.counts(KEY)
+
+    assert virtual_time.run(main()) == Counts(local=5)
 
 
 @pytest.mark.parametrize(
