@@ -47,6 +47,8 @@ class Fleet:
     hashes: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     """Of which resource a router answers at an address; at all others, engines do."""
+    silent: frozenset[str] = frozenset()
+    """Addresses of which nobody gets an answer."""
     scrapes: int = 0
     """Of routers."""
     engine_scrapes: int = 0
@@ -65,14 +67,17 @@ class Fleet:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Scraped(self), "0.0.0.0", self.port)  # noqa: S104  the whole loopback
-        async with server, asyncio.TaskGroup() as group:
+        async with await self.serve(), asyncio.TaskGroup() as group:
             for kind in (RESOURCE, CHILDREN["ConfigMap"], CHILDREN["Deployment"]):
                 follower = Follower(self.kube, self, kind, "default", "")
                 group.create_task(follower.run(lambda: 0.0))
             for _ in range(WORKERS):
                 group.create_task(self._work())
+
+    async def serve(self) -> asyncio.Server:
+        """Answer scrapes until the server is closed."""
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: _Scraped(self), "0.0.0.0", self.port)  # noqa: S104  the whole loopback
 
     def keep(self, kind: Kind, obj: Object) -> Object:
         del kind
@@ -134,7 +139,7 @@ class Fleet:
         template, name = deployment["spec"]["template"], deployment["metadata"]["name"]
         labels = template["metadata"]["labels"]
         for number in range(deployment["spec"]["replicas"]):
-            address = self._address(labels)
+            address = self.address(labels)
             container = {
                 "name": labels[COMPONENT],
                 "image": "bench",
@@ -159,7 +164,8 @@ class Fleet:
             }
             await self._status(POD, made, status)
 
-    def _address(self, labels: Mapping[str, str]) -> str:
+    def address(self, labels: Mapping[str, str]) -> str:
+        """Return an address for another pod."""
         self._pods_made += 1
         count = self._pods_made
         address = f"127.{16 + (count >> 16)}.{count >> 8 & 255}.{count & 255}"
@@ -197,6 +203,8 @@ class _Scraped(asyncio.Protocol):
             self._idle.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self._address in self._fleet.silent:
+            return
         *requests, self._rest = (self._rest + data).split(b"\r\n\r\n")
         for _ in requests:
             body = self._fleet.metrics(self._address)

@@ -69,7 +69,7 @@ def read(text: str) -> Reading:
     waiting: dict[str, float] = defaultdict(float)
     passed: dict[str, float] = defaultdict(float)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for name, labels, value in page.samples(REQUESTS, TOKENS, LOCAL_ONLY, PASSED, WAITING):
+    for name, labels, value in page.samples(REQUESTS, TOKENS, PASSED, LOCAL_ONLY, WAITING):
         if name in (WAITING, PASSED):
             (waiting if name == WAITING else passed)[labels["backend"]] += value
             continue

@@ -22,7 +22,7 @@ K = TypeVar("K")
 Pod = dict[str, Any]
 log = logging.getLogger(__name__)
 
-CONCURRENCY = 64
+CONCURRENCY = 256
 """Pods that are asked at once, those that did not answer in the round before aside."""
 SPREAD_SECONDS = 1.0
 """Over which the pods of a round are asked: a third of the time between two rounds."""

@@ -86,18 +86,18 @@ def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Wi
         time=time,
         base=_base(window, sample, time),
         usd_per_work=_usd_per_work(window, sample),
+        recent=window.recent or ((time, sample.replicas),),
     )
-    if not window.recent:
-        window = replace(window, recent=((time, sample.replicas),))
     if sample.seconds <= 0 or (not sample.complete and sample.demand <= window.stable):
         return window
     demand = min(sample.demand, (policy.most + 1) * policy.utilization)
     seen = window.seconds > 0
-    window = replace(
+    stable = _mean(window.stable, demand, sample.seconds, STABLE_SECONDS) if seen else demand
+    return replace(
         window,
         seconds=window.seconds + sample.seconds,
         fast=_mean(window.fast, demand, sample.seconds, FAST_SECONDS) if seen else demand,
-        stable=_mean(window.stable, demand, sample.seconds, STABLE_SECONDS) if seen else demand,
+        stable=stable,
         local_only=_mean(
             window.local_only, min(sample.local_only, demand), sample.seconds, STABLE_SECONDS
         ),
@@ -106,9 +106,8 @@ def observe(window: Window, sample: Sample, policy: Policy, now: datetime) -> Wi
         quiet=0.0 if sample.requests or demand > 0 else window.quiet + sample.seconds,
         local_quiet=0.0 if sample.local_only > 0 else window.local_quiet + sample.seconds,
         levels=_levels(window, demand, policy, sample.seconds),
+        profile=noted(window.profile, stable, now) if policy.forecast else (),
     )
-    known = noted(window.profile, window.stable, now) if policy.forecast else ()
-    return replace(window, profile=known)
 
 
 def remember(window: Window, decision: Decision) -> Window:
