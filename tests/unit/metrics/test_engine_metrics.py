@@ -19,6 +19,7 @@ from hybrid_operator.metrics.vllm import (
     increase,
     parse,
 )
+from tests.perf.pages import RECORDED
 
 MODEL = 'engine="0",model_name="m"'
 START = "process_start_time_seconds 1.7e+09\n"
@@ -70,6 +71,14 @@ def test_releases_with_other_names_say_the_same():
         all_prompt=1000.0,
         started=1.7e9,
     )
+
+
+def test_a_page_as_a_real_engine_writes_it_is_read():
+    found = parse("e", (RECORDED / "vllm-0.32.txt").read_text())
+    assert (found.prompt, found.generated, found.all_prompt) == (243.0, 60.0, 243.0)
+    assert (found.ttft.total, found.itl.total) == (3.0, 57.0)
+    assert (len(found.ttft.bounds), len(found.itl.bounds)) == (23, 20)
+    assert found.started == 1795718193.77
 
 
 def test_data_parallel_ranks_are_added_up():

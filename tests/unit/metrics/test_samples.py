@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from hybrid_operator.metrics.samples import Page, Sample
@@ -37,3 +39,34 @@ BAD = [
 def test_a_line_that_counts_nothing_is_refused(page, message):
     with pytest.raises(ValueError, match=message):
         list(Page(page).samples("a_total", "b"))
+
+
+BUCKETS = [
+    pytest.param('h_bucket{le="1"} 2\nh_bucket{le="+Inf"} 3', id="le alone"),
+    pytest.param('h_bucket{a="x",le="1",z="y"} 2\nh_bucket{a="x",le="+Inf",z="y"} 3', id="between"),
+    pytest.param('h_bucket{a="x",le="1"} 2\nh_bucket{a="x",le="+Inf"} 3', id="last"),
+    pytest.param('h_bucket{le="1",z="y"} 2\nh_bucket{le="+Inf",z="y"} 3', id="first"),
+    pytest.param('h_bucket{a="\\"",le="1"} 2\nh_bucket{a="\\"",le="+Inf"} 3', id="escapes"),
+    pytest.param('h_bucket{le="1"} 2 17\nh_bucket{le="+Inf"} 3 17', id="with the time"),
+    pytest.param(
+        'h_bucket{e="0",le="1"} 1\nh_bucket{e="0",le="+Inf"} 1\nh_count{e="0"} 1\n'
+        'h_bucket{e="1",le="1"} 1\nh_bucket{e="1",le="+Inf"} 2\nh_count{e="1"} 2',
+        id="of two, added up",
+    ),
+]
+
+
+@pytest.mark.parametrize("page", BUCKETS)
+def test_buckets_are_read_wherever_their_bound_stands(page):
+    page = f"# TYPE h histogram\n{page}\n# HELP i Another.\ni 9"
+    assert Page(page).buckets("h_bucket") == {1.0: 2.0, float("inf"): 3.0}
+
+
+def test_metrics_are_found_in_any_order_of_asking():
+    text = "".join(
+        f"# HELP {name} Text.\n# TYPE {name} gauge\n{name} {ord(name)}\n" for name in "abc"
+    )
+    for order in permutations("abc"):
+        page = Page(text)
+        assert [page.values(name) for name in order] == [[float(ord(name))] for name in order]
+    assert Page(text).values("d") == []
