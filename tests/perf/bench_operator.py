@@ -85,6 +85,7 @@ class Figures:
     looks: int = 0
     look_mean_s: float = 0.0
     look_most_s: float = 0.0
+    look_every_s: float = 0.0
     rss_mb: float = 0.0
     peak_rss_mb: float = 0.0
     reaction_p50_s: float = 0.0
@@ -178,6 +179,7 @@ class Bench:
         looks = Looks.of(operator.page()) - looks
         figures.looks, figures.look_most_s = looks.count, looks.most
         figures.look_mean_s = looks.seconds / max(looks.count, 1)
+        figures.look_every_s = seconds / max(looks.count, 1)
         figures.load_average = " ".join(f"{each:.1f}" for each in os.getloadavg())
 
     async def _restart(self, operator: OperatorProcess) -> None:
@@ -311,8 +313,9 @@ ROWS = (
     ("- scrapes of routers", "steady_scrapes_per_s", "{:.0f}/s", ""),
     ("- scrapes of engines", "engine_scrapes_per_s", "{:.0f}/s", ""),
     ("scaling loop: engines asked in each look", "engines", "{:d}", ""),
-    ("- duration of a look, mean", "look_mean_s", "{:.2f} s", "5 s"),
+    ("- duration of a look, mean", "look_mean_s", "{:.2f} s", "3 s"),
     ("- all of them below", "look_most_s", "{:g} s", "5 s"),
+    ("- from one to the next, mean", "look_every_s", "{:.2f} s", "5 s"),
     ("RSS at the end", "rss_mb", "{:.0f} MB", "250 MB"),
     ("RSS at most", "peak_rss_mb", "{:.0f} MB", ""),
     ("spec change to the child's change, p50", "reaction_p50_s", "{:.3f} s", ""),
