@@ -11,6 +11,7 @@ from hybrid_operator.metrics import diverted, report, vllm
 RECORDED = Path(__file__).parent / "recorded"
 TOKENS_PER_S = 40.0
 """That an engine of the bench generates: far from what would add a replica."""
+READ_BY_LOOKS = (diverted.REQUESTS, diverted.TOKENS, diverted.PASSED)
 HASH = re.compile(rf'({report.TABLE}\{{.*hash=")[^"]*')
 
 
@@ -22,7 +23,7 @@ def _says(page: str, name: str, value: float) -> str:
 def _router() -> str:
     """Return a router's page that tells of no trouble, and of nothing that grows."""
     page = (RECORDED / "router.txt").read_text()
-    for name in (report.REQUESTS, report.SECRET_MISSING, diverted.REQUESTS, diverted.TOKENS):
+    for name in (report.REQUESTS, report.SECRET_MISSING, *READ_BY_LOOKS):
         page = _says(page, name, 0.0)
     return _says(page, report.UP, 1.0)
 
