@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import re2
 
 from hybrid_router.datapolicy.automaton import Automaton
+from hybrid_router.datapolicy.findings import BETWEEN
 from hybrid_router.datapolicy.scanner import Span
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ FAR = 16 * 1024
 """Characters before which a search counts as one place: `a.*b|a` looks through all that is left
 each time, for a `b` that never comes.
 """
+_alone = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-")
+"""In a pattern, what may let it match in a text and not where texts stand line by line."""
 
 
 class PatternError(ValueError):
@@ -29,6 +32,9 @@ class PatternError(ValueError):
 
 class Custom:
     """Patterns in RE2's syntax, which is CEL's too, and words that stand alone, in any case.
+
+    A pattern is looked for in each text by itself: `^` and `$` are the beginning and the end of a
+    text or of a line in it, and what it finds reaches over no other text.
 
     Args:
         patterns: expression by class.
@@ -45,24 +51,37 @@ class Custom:
         self._patterns = []
         for name, pattern in patterns.items():
             try:
-                self._patterns.append((name, re2.compile(pattern, options)))
+                compiled = re2.compile(f"(?m){pattern}", options)
             except re2.error as error:
                 raise PatternError(f"{name}: {_words(error)}") from None
+            self._patterns.append((name, _alone.search(pattern) is not None, compiled))
         self._words = _Words(words) if any(words.values()) else None
 
     def find(self, text: str, work: Work) -> list[Span]:
         """Return the findings, in characters."""
         found: list[Span] = []
-        for name, pattern in self._patterns:
-            for match in pattern.finditer(text):
-                start, end = match.span()
-                if not work.spend(1 + (len(text) - end) // FAR, (name,)):
-                    break
-                if end > start:
-                    found.append(Span(name, start, end))
+        lines = text.replace(BETWEEN, "\n")  # a pattern that is not in these is in no text
+        for name, alone, pattern in self._patterns:
+            if alone or pattern.search(lines) is not None:
+                found += _in_texts(name, pattern, text, work)
         if self._words is not None:
             found += self._words.find(text, work)
         return found
+
+
+def _in_texts(name: str, pattern: re2._Regexp[str], text: str, work: Work) -> list[Span]:
+    """Return what a pattern finds in each text by itself."""
+    found: list[Span] = []
+    at = 0
+    for each in text.split(BETWEEN):
+        for match in pattern.finditer(each):
+            start, end = match.span()
+            if not work.spend(1 + (len(each) - end) // FAR, (name,)):
+                return found
+            if end > start:
+                found.append(Span(name, at + start, at + end))
+        at += len(each) + 1
+    return found
 
 
 class _Words:
