@@ -43,8 +43,12 @@ _BETWEEN = (
     rb"\\?[\"']?(?:\s{0,2}(?::=|=>|[:=]|\xef\xbc\x9a)\s{0,2}"
     rb"| (?:is|ist|lautet|est|es|\xc3\xa8|to|jest|l\xc3\xa0):? )\\?[\"'`]?"
 )
+_FIELD = rb"\x00(?=[^\s\x00]{8,128}[\x00\n])"
+"""Between a field's name and its value, of one word, or between two short texts of a list."""
 _VALUE = rb"(?P<v>[^\s\"'`,;<>\x00(){}\[\]\\]{6,128})"
-_KEY_VALUE = re.compile(rb"(?:" + _KEYWORDS + rb")" + _BETWEEN + _VALUE, re.IGNORECASE)
+_KEY_VALUE = re.compile(
+    rb"(?:" + _KEYWORDS + rb")(?:" + _BETWEEN + rb"|" + _FIELD + rb")" + _VALUE, re.IGNORECASE
+)
 _ACCESSOR = re.compile(
     r"(?i)(?:\$|%|\{|<|\*{3}|x{4}|\.{3}|process\.env|os\.|env\.|self\.|settings\.|config\.|args\.|"
     r"request\.|getenv|null|none|true|false|undefined|changeme$|redacted|required|your[_-]|example$|"
@@ -212,7 +216,7 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "password",
-        words=(rb"(?:" + _KEYWORDS + rb")" + _BETWEEN + rb"[^\s\"'`,;<>(){}\[\]]",),
+        words=(rb"(?:" + _KEYWORDS + rb")(?:" + _BETWEEN + rb"|\x00)[^\s\"'`,;<>(){}\[\]]",),
         form=_KEY_VALUE,
         judge=_password,
         back=48,

@@ -235,6 +235,23 @@ def test_what_no_scan_can_look_into_is_noted(raw, unscanned):
     assert document.read(raw).unscanned is unscanned
 
 
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        pytest.param({"password": "Geheim123!xY"}, True, id="a password"),
+        pytest.param({"api_key": "a8f5f167f44f4964e6c998dee827110c"}, True, id="a key"),
+        pytest.param({"password": {"type": "string"}}, False, id="a parameter of a tool"),
+        pytest.param({"enum": ["token", "oauth2"]}, False, id="choices"),
+        pytest.param({"content": "my password", "tool_calls": []}, False, id="the next field"),
+        pytest.param({"secret": "of the 2nd kind, that is"}, False, id="a sentence"),
+    ],
+)
+def test_a_secret_is_named_by_the_field_that_it_stands_in(fields, found):
+    gate = Gate(DataPolicy(keep_local=("secret",)))
+    said = {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "input": fields}]}]}
+    assert gate.judge(json.dumps(said).encode()).ruling.names == (("secret",) if found else ())
+
+
 def test_a_policy_that_cannot_be_enforced_lets_nothing_out():
     clearance = build(policy := DataPolicy(redact=("own",), patterns={"own": "("})).judge(b"{}")
     with pytest.raises(WithheldError):
