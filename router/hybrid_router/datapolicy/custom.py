@@ -22,6 +22,8 @@ FAR = 16 * 1024
 """Characters before which a search counts as one place: `a.*b|a` looks through all that is left
 each time, for a `b` that never comes.
 """
+GAP = 8
+"""White space between two words of a phrase, at most: a line's end, and what indents the next."""
 _alone = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-")
 """In a pattern, what may let it match in a text and not where texts stand line by line."""
 
@@ -88,14 +90,18 @@ class _Words:
     """All words in one automaton."""
 
     def __init__(self, lists: Mapping[str, Sequence[str]]) -> None:
-        pairs = [(name, word) for name, words in lists.items() for word in words if word.strip()]
+        pairs = [(name, word.split()) for name, words in lists.items() for word in words]
+        pairs = [(name, parts) for name, parts in pairs if parts]
         self._names = [name for name, _ in pairs]
+        phrases = [rf"\s{{1,{GAP}}}".join(map(re.escape, parts)) for _, parts in pairs]
         self._forms = [
-            re.compile(rf"(?:(?<!\w)|(?<=[^\x00-\u024f])){re.escape(word)}", re.IGNORECASE)
-            for _, word in pairs
+            re.compile(rf"(?:(?<!\w)|(?<=[^\x00-\u024f])){phrase}", re.IGNORECASE)
+            for phrase in phrases
         ]
-        self._sizes = [len(word) for _, word in pairs]
-        expressions = [(re.escape(word).encode(), True) for _, word in pairs]
+        least = [len(" ".join(parts)) for _, parts in pairs]
+        most = [size + (GAP - 1) * (len(p) - 1) for size, (_, p) in zip(least, pairs, strict=True)]
+        self._sizes = [range(*each) for each in zip(least, [m + 1 for m in most], strict=True)]
+        expressions = [(phrase.encode(), True) for phrase in phrases]
         self._automaton = Automaton(expressions, unicode=True)
 
     def find(self, text: str, work: Work) -> list[Span]:
@@ -109,9 +115,11 @@ class _Words:
             after = text[end : end + 1]
             if after.isalnum() and after < "\u0250" and text[end - 1].isalnum():
                 continue
-            start = end - self._sizes[id_]  # in another case a word has as many characters
-            if start >= 0 and self._forms[id_].match(text, start, end) is not None:
-                found.append(Span(self._names[id_], start, end))
+            for size in self._sizes[id_]:  # in another case a word has as many characters
+                start = end - size
+                if start >= 0 and self._forms[id_].fullmatch(text, start, end) is not None:
+                    found.append(Span(self._names[id_], start, end))
+                    break
         return found
 
 

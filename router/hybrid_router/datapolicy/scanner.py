@@ -15,7 +15,7 @@ from hybrid_router.datapolicy.triggers import Triggers, windows
 from hybrid_router.datapolicy.work import MOST, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from hybrid_router.datapolicy.custom import Custom
 
@@ -41,6 +41,17 @@ class Span(msgspec.Struct, frozen=True):
 _SURE: Final = 3
 _LABELLED: Final = 2
 _PLAUSIBLE: Final = 1
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What one pass over a buffer tells."""
+
+    spans: list[Span]
+    """In bytes, in order and without overlaps."""
+    odd: list[int] = []
+    """Ends of what reads as something else than it is."""
+    long_words: bool = False
+    """Some may be base64."""
 
 
 class Forms:
@@ -86,8 +97,8 @@ class Forms:
         odd = any(index >= len(self._detectors) for index in owners)
         return Triggers(triggers, self._types if odd else sorted(types), (views.LONG_WORD,), runs)
 
-    def find(self, buffer: bytes, work: Work, *, ascii_only: bool, depth: int = 1) -> list[Span]:
-        """Return the spans of `buffer` in bytes, in order and without overlaps.
+    def find(self, buffer: bytes, work: Work, *, ascii_only: bool, depth: int = 1) -> Found:
+        """Return what is found in `buffer`.
 
         Args:
             buffer: UTF-8 that begins and ends with a byte that belongs to no word.
@@ -104,7 +115,7 @@ class Forms:
         if not ascii_only:
             self._folds.note(buffer, work, places)
         if not places:
-            return []
+            return Found([])
         odd = sorted(places.pop(self._escape, []) + places.pop(self._fold, []))
         long_words = places.pop(self._base64, None) is not None
         found = self._candidates(buffer, places)
@@ -112,28 +123,32 @@ class Forms:
             found += self._read_again(buffer, odd, work, depth - 1)
         if depth and long_words:
             found += self._unwrapped(buffer, work, depth - 1)
-        return [Span(each.type, each.start, each.end) for each in resolved(found)]
+        spans = [Span(each.type, each.start, each.end) for each in resolved(found)]
+        return Found(spans, odd, long_words)
 
     def _read_again(self, buffer: bytes, odd: list[int], work: Work, depth: int) -> list[Candidate]:
         """Return what is found when suspicious places are read as they are meant."""
         found: list[Candidate] = []
-        for low, high in _regions(odd, buffer):
-            text = buffer[low:high].decode(errors="replace")
-            view = views.read(text)
+        for low, text, view in _readings(buffer, odd):
             padded = f"\n{view.text}\n".encode(errors="replace")
-            spans = self.find(padded, work, ascii_only=view.text.isascii(), depth=depth)
-            at, start = 0, low
-            for span in _in_characters(spans, padded):
-                first, last = view.source(span.start - 1, span.end - 1)
-                start += len(text[at:first].encode())
-                at = first
-                end = start + len(text[first:last].encode())
-                found.append(Candidate(span.type, start, end, _SURE))
+            within = self.find(padded, work, ascii_only=view.text.isascii(), depth=depth).spans
+            inner = _in_characters(within, padded)
+            inner = [Span(span.type, span.start - 1, span.end - 1) for span in inner]
+            spans = _in_bytes(inner, low, text, view)
+            found += [Candidate(span.type, span.start, span.end, _SURE) for span in spans]
         return found
 
     def _unwrapped(self, buffer: bytes, work: Work, depth: int) -> list[Candidate]:
         """Return what is found in base64."""
         found: list[Candidate] = []
+        for place, raw in self.contents(buffer, work):
+            padded = b"\n%s\n" % raw
+            inner = self.find(padded, work, ascii_only=raw.isascii(), depth=depth).spans
+            found += [Candidate(span.type, *place, _PLAUSIBLE) for span in inner]
+        return found
+
+    def contents(self, buffer: bytes, work: Work) -> Iterator[tuple[tuple[int, int], bytes]]:
+        """Yield the place of each base64 that stands for text, and that text."""
         seen = -1
         for end, _ in work.ends(self._tokens, buffer, self._types):
             if end <= seen:
@@ -142,9 +157,7 @@ class Forms:
             seen = place[1]
             raw = views.decoded(buffer[place[0] : place[1]])
             if raw is not None:
-                inner = self.find(b"\n%s\n" % raw, work, ascii_only=raw.isascii(), depth=depth)
-                found += [Candidate(span.type, *place, _PLAUSIBLE) for span in inner]
-        return found
+                yield place, raw
 
     def _candidates(self, buffer: bytes, places: dict[int, list[int]]) -> list[Candidate]:
         found: list[Candidate] = []
@@ -218,16 +231,34 @@ def _regions(ends: list[int], buffer: bytes) -> list[tuple[int, int]]:
     return regions
 
 
+def _readings(buffer: bytes, odd: list[int]) -> Iterator[tuple[int, str, views.View]]:
+    """Yield suspicious places: where each begins, as it is written, and as it is meant."""
+    for low, high in _regions(odd, buffer):
+        text = buffer[low:high].decode(errors="replace")
+        yield low, text, views.read(text)
+
+
+def _in_bytes(spans: list[Span], low: int, text: str, view: views.View) -> list[Span]:
+    """Return spans of a view as those of the buffer in which its text begins at `low`."""
+    converted, at, start = [], 0, low
+    for span in sorted(spans, key=lambda span: span.start):
+        first, last = view.source(span.start, span.end)
+        start += len(text[at:first].encode())
+        at = first
+        converted.append(Span(span.type, start, start + len(text[first:last].encode())))
+    return converted
+
+
 def _in_characters(spans: list[Span], buffer: bytes) -> list[Span]:
-    """Return spans in characters for spans in bytes; `spans` are in order."""
+    """Return spans in characters for spans in bytes; `spans` are in order, and may overlap."""
     if not spans or buffer.isascii():
         return spans
     converted, at, characters = [], 0, 0
     for span in spans:
         characters += len(buffer[at : span.start].decode(errors="replace"))
-        length = len(buffer[span.start : span.end].decode(errors="replace"))
+        at = span.start
+        length = len(buffer[at : span.end].decode(errors="replace"))
         converted.append(Span(span.type, characters, characters + length))
-        characters, at = characters + length, span.end
     return converted
 
 
@@ -235,6 +266,11 @@ def _in_characters(spans: list[Span], buffer: bytes) -> list[Span]:
 def _forms(types: frozenset[str]) -> Forms:
     """Return the detectors of some types: compiling them takes 0.3 s, so the last ones are kept."""
     return Forms(types)
+
+
+def _within(spans: list[Span], text: str) -> list[Span]:
+    """Return spans of a text between two bytes as those of the text."""
+    return [Span(each.type, each.start - 1, min(each.end - 1, len(text))) for each in spans]
 
 
 class Scanner:
@@ -261,12 +297,20 @@ class Scanner:
         buffer = f"\n{text}\n".encode(errors="replace")
         work = Work(most)
         found = self._forms.find(buffer, work, ascii_only=text.isascii())
-        spans = [
-            Span(span.type, span.start - 1, min(span.end - 1, len(text)))
-            for span in _in_characters(found, buffer)
-        ]
+        spans = _within(_in_characters(found.spans, buffer), text)
         if self._custom is not None:
-            spans = sorted(spans + self._custom.find(text, work), key=lambda s: (s.start, s.end))
+            hidden = sorted(self._hidden(self._custom, buffer, found, work), key=lambda s: s.start)
+            spans += self._custom.find(text, work)
+            spans += _within(_in_characters(hidden, buffer), text)
+            spans.sort(key=lambda s: (s.start, s.end))
         if work.unfinished:
             return [*(Span(type_, -1, -1) for type_ in sorted(work.unfinished)), *spans]
         return spans
+
+    def _hidden(self, custom: Custom, buffer: bytes, found: Found, work: Work) -> Iterator[Span]:
+        """Yield own classes, in bytes, where a text reads as something else than it is."""
+        for low, text, view in _readings(buffer, found.odd):
+            yield from _in_bytes(custom.find(view.text, work), low, text, view)
+        for place, raw in self._forms.contents(buffer, work) if found.long_words else ():
+            for span in custom.find(raw.decode(), work):
+                yield Span(span.type, *place)

@@ -43,6 +43,7 @@ FOLDS = (
     rb"\xf0\x9d[\x90-\x9f]|\xe2\x91[\xa0-\xa8]|\xe2\x82[\x80-\x89]|\xe2\x81[\xb0-\xb9]|\xf0\x9f\x84[\x80-\x8a]",
     rb"[0-9A-Za-z@]" + _LOOKALIKE + rb"|" + _LOOKALIKE + rb"[0-9A-Za-z@]",
     rb"[0-9)] ?" + _SEPARATOR + rb"{1,4} ?[0-9(]",
+    rb"[0-9A-Za-z]\xe2\x80[\x90\x91][0-9A-Za-z]",
     rb"[0-9]\xcc[\x80-\xbf]",
 )
 """Where one of them ends, characters are folded nearby."""
