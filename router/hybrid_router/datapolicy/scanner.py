@@ -15,7 +15,7 @@ from hybrid_router.datapolicy.triggers import Triggers, windows
 from hybrid_router.datapolicy.work import MOST, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from hybrid_router.datapolicy.custom import Custom
 
@@ -48,10 +48,10 @@ class Found(msgspec.Struct, frozen=True):
 
     spans: list[Span]
     """In bytes, in order and without overlaps."""
-    odd: list[int] = []
-    """Ends of what reads as something else than it is."""
-    long_words: bool = False
-    """Some may be base64."""
+    readings: list[tuple[int, str, views.View]] = []
+    """What reads as something else than it is: where it begins, as it is written, as it is read."""
+    contents: list[tuple[tuple[int, int], bytes]] = []
+    """Base64 that stands for text: its place, and the text."""
 
 
 class Forms:
@@ -119,17 +119,19 @@ class Forms:
         odd = sorted(places.pop(self._escape, []) + places.pop(self._fold, []))
         long_words = places.pop(self._base64, None) is not None
         found = self._candidates(buffer, places)
-        if depth and odd:
-            found += self._read_again(buffer, odd, work, depth - 1)
-        if depth and long_words:
-            found += self._unwrapped(buffer, work, depth - 1)
+        readings = _readings(buffer, odd) if depth and odd else []
+        found += self._read_again(readings, work, depth - 1)
+        contents = self._contents(buffer, work) if depth and long_words else []
+        found += self._unwrapped(contents, work, depth - 1)
         spans = [Span(each.type, each.start, each.end) for each in resolved(found)]
-        return Found(spans, odd, long_words)
+        return Found(spans, readings, contents)
 
-    def _read_again(self, buffer: bytes, odd: list[int], work: Work, depth: int) -> list[Candidate]:
+    def _read_again(
+        self, readings: list[tuple[int, str, views.View]], work: Work, depth: int
+    ) -> list[Candidate]:
         """Return what is found when suspicious places are read as they are meant."""
         found: list[Candidate] = []
-        for low, text, view in _readings(buffer, odd):
+        for low, text, view in readings:
             padded = f"\n{view.text}\n".encode(errors="replace")
             within = self.find(padded, work, ascii_only=view.text.isascii(), depth=depth).spans
             inner = _in_characters(within, padded)
@@ -138,17 +140,20 @@ class Forms:
             found += [Candidate(span.type, span.start, span.end, _SURE) for span in spans]
         return found
 
-    def _unwrapped(self, buffer: bytes, work: Work, depth: int) -> list[Candidate]:
+    def _unwrapped(
+        self, contents: list[tuple[tuple[int, int], bytes]], work: Work, depth: int
+    ) -> list[Candidate]:
         """Return what is found in base64."""
         found: list[Candidate] = []
-        for place, raw in self.contents(buffer, work):
+        for place, raw in contents:
             padded = b"\n%s\n" % raw
             inner = self.find(padded, work, ascii_only=raw.isascii(), depth=depth).spans
             found += [Candidate(span.type, *place, _PLAUSIBLE) for span in inner]
         return found
 
-    def contents(self, buffer: bytes, work: Work) -> Iterator[tuple[tuple[int, int], bytes]]:
-        """Yield the place of each base64 that stands for text, and that text."""
+    def _contents(self, buffer: bytes, work: Work) -> list[tuple[tuple[int, int], bytes]]:
+        """Return the place of each base64 that stands for text, and that text."""
+        found: list[tuple[tuple[int, int], bytes]] = []
         seen = -1
         for end, _ in work.ends(self._tokens, buffer, self._types):
             if end <= seen:
@@ -157,7 +162,8 @@ class Forms:
             seen = place[1]
             raw = views.decoded(buffer[place[0] : place[1]])
             if raw is not None:
-                yield place, raw
+                found.append((place, raw))
+        return found
 
     def _candidates(self, buffer: bytes, places: dict[int, list[int]]) -> list[Candidate]:
         found: list[Candidate] = []
@@ -231,11 +237,13 @@ def _regions(ends: list[int], buffer: bytes) -> list[tuple[int, int]]:
     return regions
 
 
-def _readings(buffer: bytes, odd: list[int]) -> Iterator[tuple[int, str, views.View]]:
-    """Yield suspicious places: where each begins, as it is written, and as it is meant."""
+def _readings(buffer: bytes, odd: list[int]) -> list[tuple[int, str, views.View]]:
+    """Return suspicious places: where each begins, as it is written, and as it is meant."""
+    found = []
     for low, high in _regions(odd, buffer):
         text = buffer[low:high].decode(errors="replace")
-        yield low, text, views.read(text)
+        found.append((low, text, views.read(text)))
+    return found
 
 
 def _in_bytes(spans: list[Span], low: int, text: str, view: views.View) -> list[Span]:
@@ -299,7 +307,7 @@ class Scanner:
         found = self._forms.find(buffer, work, ascii_only=text.isascii())
         spans = _within(_in_characters(found.spans, buffer), text)
         if self._custom is not None:
-            hidden = sorted(self._hidden(self._custom, buffer, found, work), key=lambda s: s.start)
+            hidden = _hidden(self._custom, found, work)
             spans += self._custom.find(text, work)
             spans += _within(_in_characters(hidden, buffer), text)
             spans.sort(key=lambda s: (s.start, s.end))
@@ -307,10 +315,12 @@ class Scanner:
             return [*(Span(type_, -1, -1) for type_ in sorted(work.unfinished)), *spans]
         return spans
 
-    def _hidden(self, custom: Custom, buffer: bytes, found: Found, work: Work) -> Iterator[Span]:
-        """Yield own classes, in bytes, where a text reads as something else than it is."""
-        for low, text, view in _readings(buffer, found.odd):
-            yield from _in_bytes(custom.find(view.text, work), low, text, view)
-        for place, raw in self._forms.contents(buffer, work) if found.long_words else ():
-            for span in custom.find(raw.decode(), work):
-                yield Span(span.type, *place)
+
+def _hidden(custom: Custom, found: Found, work: Work) -> list[Span]:
+    """Return own classes, in bytes and in order, in what reads as something else than it is."""
+    hidden: list[Span] = []
+    for low, text, view in found.readings:
+        hidden += _in_bytes(custom.find(view.text, work), low, text, view)
+    for place, raw in found.contents:
+        hidden += [Span(span.type, *place) for span in custom.find(raw.decode(), work)]
+    return sorted(hidden, key=lambda span: span.start)
