@@ -177,15 +177,12 @@ class Forms:
                     if match.start() > last:
                         break  # it has a trigger of its own, and the window may cut it short
                     start, stop = match.span(group)
-                    if start < 0:
-                        continue  # it was only to be passed over
-                    text = buffer[start:stop].decode(errors="replace")
-                    strength = detector.judge(text, buffer, start, stop)
-                    if strength is Strength.NONE:
-                        continue
-                    rank = _rank(detector.type, strength, buffer, (start, stop), known)
-                    if rank:
-                        found.append(Candidate(detector.type, start, stop, rank))
+                    if start >= 0:  # else it was only to be passed over
+                        rank = _judged(detector, buffer, (start, stop), known)
+                        if rank:
+                            found.append(Candidate(detector.type, start, stop, rank))
+                    if match.end() > last:
+                        break  # so would the next one
         return found
 
 
@@ -198,17 +195,21 @@ def _code(expression: bytes) -> bool:
     return expression.startswith(LEFT) and b"AA00" in expression
 
 
-def _rank(
-    type_: str,
-    strength: Strength,
+def _judged(
+    detector: Detector,
     buffer: bytes,
     span: tuple[int, int],
     known: dict[int, labels.Label | None],
 ) -> int:
     """Return how sure a candidate is with the words around it; 0 if it is none."""
+    start, end = span
+    text = buffer[start:end].decode(errors="replace")
+    strength = detector.judge(text, buffer, start, end)
+    if strength is Strength.NONE:
+        return 0
     if strength is Strength.STRONG:
         return _SURE
-    start, end = span
+    type_ = detector.type
     if start not in known:
         known[start] = labels.before(buffer, start)
     label = known[start]
