@@ -173,13 +173,19 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\[nrt]", " ", text)
 
 
-_iban_form: Final = form(
-    b"|".join(
-        b"%s\\d\\d(?:(?:%s)?[A-Z0-9]){%d}" % (country.encode(), _JOINT, length - 4)
-        for country, length in checks.IBAN_LENGTHS.items()
-    ),
-    ignore_case=True,
-)
+def _ibans() -> bytes:
+    """Return the expression of an IBAN; what begins like none is not held against each country."""
+    countries: dict[int, list[bytes]] = {}
+    for country, length in checks.IBAN_LENGTHS.items():
+        countries.setdefault(length, []).append(country.encode())
+    each = (
+        b"(?:%s)..(?:(?:%s)?[A-Z0-9]){%d}" % (b"|".join(names), _JOINT, length - 4)
+        for length, names in countries.items()
+    )
+    return rb"(?=[A-Z]{2}\d\d)(?:" + b"|".join(each) + b")"
+
+
+_iban_form: Final = form(_ibans(), ignore_case=True)
 
 
 def _in_groups(groups: bytes) -> re.Pattern[bytes]:
