@@ -55,7 +55,8 @@ _LONGER: Final = 1e20
 """Longer than both: `9e307` has 308 digits, and a body room for many."""
 _NAMED: Final = 40
 """Characters of a name that stand before its numbers: it may be long, and they may be many."""
-TEXT_FIELDS: Final[tuple[str, ...]] = ("text", "content", "input_text")
+TEXT_FIELDS: Final = frozenset({"text", "content", "input_text", "output"})
+"""Fields whose texts a reader takes one after another, whatever they are nested in."""
 
 
 class RepeatedNameError(ValueError):
@@ -75,11 +76,12 @@ class Document:
         seams: pairs of indices of texts that a reader takes as one, such as two parts of a message.
         unscanned: there is something that no scan can look into.
         free: while it is read: names below here are a client's own.
+        last: while it is read: the last text of those that are taken one after another.
         names: how many names its objects have.
         value: the decoded body.
     """
 
-    __slots__ = ("free", "names", "numbers", "seams", "texts", "unscanned", "value")
+    __slots__ = ("free", "last", "names", "numbers", "seams", "texts", "unscanned", "value")
 
     def __init__(self, value: Any) -> None:  # noqa: ANN401  JSON
         self.value = value
@@ -89,6 +91,7 @@ class Document:
         self.seams: list[tuple[int, int]] = []
         self.unscanned = False
         self.free = False
+        self.last = -1
 
 
 def read(body: bytes) -> Document:
@@ -201,6 +204,8 @@ def _walk_object(document: Document, value: dict[str, Any], name: str) -> None:
         if isinstance(item, str):
             # Kept as a place in the order, not as text.
             texts.append("" if hidden and key in _DATA and not item.startswith("http") else item)
+            if key in TEXT_FIELDS and item and not document.free:
+                _follow(document)
         elif key in _FREE:
             before = document.free
             document.free = before or key != "input" or isinstance(item, dict)
@@ -213,33 +218,27 @@ def _walk_object(document: Document, value: dict[str, Any], name: str) -> None:
 def _walk_list(document: Document, value: list[Any], name: str) -> None:
     if value and name in {"prompt", "input"} and isinstance(value[0], int | list):
         document.unscanned = True  # token ids
-    before = -1
+    texts = document.texts
+    neighbours = False
     for item in value:
-        first = len(document.texts)
-        _walk(document, item, name)
-        place = _own_text(item, first)
-        if place >= 0 and before >= 0:
-            document.seams.append((before, place))
-        before = place if place >= 0 else before
+        if not isinstance(item, str):
+            _walk(document, item, name)
+            neighbours = False
+            continue
+        texts.append(item)
+        if name in TEXT_FIELDS:
+            _follow(document)
+        elif neighbours and not document.free:
+            document.seams.append((len(texts) - 2, len(texts) - 1))
+        neighbours = True
 
 
-def _own_text(item: Any, first: int) -> int:  # noqa: ANN401  JSON
-    """Return the index of the one text that a list's item is; -1 if it is none."""
-    if isinstance(item, str):
-        return first
-    if not isinstance(item, dict):
-        return -1
-    at = first
-    for key, value in item.items():
-        at += 1
-        if not isinstance(value, str):
-            if value is None or isinstance(value, int | float):
-                continue
-            return -1  # what it holds has seams of its own
-        if key in TEXT_FIELDS:
-            return at
-        at += 1
-    return -1
+def _follow(document: Document) -> None:
+    """Take the text that was read last as the next one of those that follow each other."""
+    at = len(document.texts) - 1
+    if document.last >= 0:
+        document.seams.append((document.last, at))
+    document.last = at
 
 
 def _is_media(document: Document, value: dict[str, Any], kind: str) -> bool:

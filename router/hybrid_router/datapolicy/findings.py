@@ -21,6 +21,8 @@ SEAM: Final = 96
 _APART: Final = "\n" * 384
 """Between a document and its seams: more than a detector looks around itself for."""
 
+_Seam = tuple[int, int, str]
+"""Indices of a text and of the one that follows it, and what a reader puts between them."""
 
 NUMBER: Final = -1
 """In the place of a text's index: it is a number."""
@@ -53,7 +55,7 @@ def findings(scanner: Scanner, document: Document, most: int = MOST) -> list[Fin
     """
     texts = document.texts
     pieces = [*texts, *document.numbers]
-    seams = [pair for pair in document.seams if texts[pair[0]] and texts[pair[1]]]
+    seams = _seams(document)
     size = 0
     if seams:
         size = sum(map(len, pieces)) + len(pieces) - 1 + len(_APART)
@@ -81,26 +83,33 @@ def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
     return found
 
 
-def _joined(texts: list[str], seams: list[tuple[int, int]]) -> str:
-    return BETWEEN.join([texts[left][-SEAM:] + texts[right][:SEAM] for left, right in seams])
+def _seams(document: Document) -> list[_Seam]:
+    """Return the seams of texts that are not empty; twice where groups of digits may meet."""
+    texts = document.texts
+    found = [(a, b, "") for a, b in document.seams if texts[a] and texts[b]]
+    return found + [
+        (a, b, "\n") for a, b, _ in found if texts[a][-1].isdigit() and texts[b][0].isdigit()
+    ]
 
 
-def _across(
-    spans: list[Span], texts: list[str], seams: list[tuple[int, int]], begin: int
-) -> list[Finding]:
+def _joined(texts: list[str], seams: list[_Seam]) -> str:
+    return BETWEEN.join([texts[a][-SEAM:] + gap + texts[b][:SEAM] for a, b, gap in seams])
+
+
+def _across(spans: list[Span], texts: list[str], seams: list[_Seam], begin: int) -> list[Finding]:
     """Return what is only found when two neighbouring texts are read as one."""
     found: list[Finding] = []
     if not spans:
         return found
-    sizes = [(min(len(texts[a]), SEAM), min(len(texts[b]), SEAM)) for a, b in seams]
-    starts = [0, *accumulate([head + tail + 1 for head, tail in sizes])]
+    sizes = [(min(len(texts[a]), SEAM), min(len(texts[b]), SEAM), len(g)) for a, b, g in seams]
+    starts = [0, *accumulate([head + tail + gap + 1 for head, tail, gap in sizes])]
     for span in spans:
         index = bisect.bisect_right(starts, span.start - begin) - 1
-        left, right = seams[index]
+        left, right = seams[index][0], seams[index][1]
         start, end = span.start - begin - starts[index], span.end - begin - starts[index]
-        size = sizes[index][0]
-        if start < size < end:
+        size, gap = sizes[index][0], sizes[index][2]
+        if start < size and size + gap < end:
             at = len(texts[left]) - size
             found.append(Finding(span.type, left, at + start, at + size))
-            found.append(Finding(span.type, right, 0, end - size))
+            found.append(Finding(span.type, right, 0, end - size - gap))
     return found
