@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -55,6 +56,8 @@ _LONGER: Final = 1e20
 """Longer than both: `9e307` has 308 digits, and a body room for many."""
 _NAMED: Final = 40
 """Characters of a name that stand before its numbers: it may be long, and they may be many."""
+_ROUNDED: Final = float(2**53)
+"""From here on, a number with a point or an exponent may not be the one that was written."""
 TEXT_FIELDS: Final = frozenset({"text", "content", "input_text", "output"})
 """Fields whose texts a reader takes one after another, whatever they are nested in."""
 
@@ -76,12 +79,23 @@ class Document:
         seams: pairs of indices of texts that a reader takes as one, such as two parts of a message.
         unscanned: there is something that no scan can look into.
         free: while it is read: names below here are a client's own.
+        rounded: a number may not be the one that was written.
         last: while it is read: the last text of those that are taken one after another.
         names: how many names its objects have.
         value: the decoded body.
     """
 
-    __slots__ = ("free", "last", "names", "numbers", "seams", "texts", "unscanned", "value")
+    __slots__ = (
+        "free",
+        "last",
+        "names",
+        "numbers",
+        "rounded",
+        "seams",
+        "texts",
+        "unscanned",
+        "value",
+    )
 
     def __init__(self, value: Any) -> None:  # noqa: ANN401  JSON
         self.value = value
@@ -91,6 +105,7 @@ class Document:
         self.seams: list[tuple[int, int]] = []
         self.unscanned = False
         self.free = False
+        self.rounded = False
         self.last = -1
 
 
@@ -102,7 +117,7 @@ def read(body: bytes) -> Document:
         ValueError: it is not JSON, or nested too deeply.
     """
     try:
-        document = _said(msgspec.json.decode(body))
+        document = _said(msgspec.json.decode(body), body)
         if not _doubtful(body, document.names):
             return document
     except (ValueError, RecursionError):
@@ -113,15 +128,32 @@ def read(body: bytes) -> Document:
 def read_with_hook(body: bytes) -> Document:
     """Return the same, seeing every name of every object: slower, and never in doubt."""
     try:
-        return _said(_decode(body.decode()))
+        return _said(_decode(body.decode()), body)
     except RecursionError:
         raise _TooDeepError("the body is nested too deeply") from None
 
 
-def _said(value: Any) -> Document:  # noqa: ANN401  JSON
+def _said(value: Any, body: bytes) -> Document:  # noqa: ANN401  JSON
     document = Document(value)
     _walk(document, value, "")
+    if document.rounded:
+        document.numbers += _written(body)
     return document
+
+
+_real: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+
+
+def _written(body: bytes) -> list[str]:
+    """Return the large whole numbers of a body that are written as real ones, with every digit."""
+    found: list[str] = []
+    for match in _real.finditer(body):
+        if match[0].isdigit():
+            continue
+        number = Decimal(match[0].decode())
+        if _ROUNDED <= number < _LONGER:
+            found.append(f"{number:.0f}")
+    return found
 
 
 _named: Final = re.compile(rb'"[ \t\n\r]*:')
@@ -187,6 +219,8 @@ def _walk(document: Document, value: Any, name: str) -> None:  # noqa: ANN401  J
         document.numbers.append(f"{name[-_NAMED:]}: {abs(value)}")
     elif isinstance(value, float) and LONG_NUMBER <= abs(value) < _LONGER:
         document.numbers.append(f"{name[-_NAMED:]}: {abs(value):.0f}")
+        if abs(value) >= _ROUNDED:
+            document.rounded = True
 
 
 def _walk_object(document: Document, value: dict[str, Any], name: str) -> None:
@@ -216,7 +250,7 @@ def _walk_object(document: Document, value: dict[str, Any], name: str) -> None:
 
 
 def _walk_list(document: Document, value: list[Any], name: str) -> None:
-    if value and name in {"prompt", "input"} and isinstance(value[0], int | list):
+    if value and name in {"prompt", "input"} and isinstance(value[0], int | float | list):
         document.unscanned = True  # token ids
     texts = document.texts
     neighbours = False

@@ -71,3 +71,24 @@ def test_no_class_that_must_stay_ever_leaves(data, kind, seed):
     assert {name for name, _ in clearance.ruling.classes} - {"unscanned"}
     with pytest.raises(WithheldError):
         clearance.clear(raw, OUTSIDE, ALL)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param("4111111111111111", id="whole"),
+        pytest.param("-4111111111111111", id="negative"),
+        pytest.param("4111111111111111.0", id="with a point"),
+        pytest.param("4.111111111111111e15", id="with an exponent"),
+        pytest.param("41111111111111110E-1", id="with a negative exponent"),
+        pytest.param("4000000000000000006", id="of 19 digits"),
+        pytest.param("4000000000000000006.0", id="of 19 digits, with a point"),
+        pytest.param("4.000000000000000006e+18", id="of 19 digits, with an exponent"),
+        pytest.param("4.000000000000000006e00000018", id="of 19 digits, with zeros before it"),
+        pytest.param("4000000000000000006.0, NaN", id="beside what is no JSON"),
+    ],
+)
+def test_a_card_that_is_a_number_stays(number):
+    raw = f'{{"metadata": [1e300, {number}]}}'.encode()
+    with pytest.raises(WithheldError):
+        GATE.judge(raw).clear(raw, OUTSIDE, POLICY)

@@ -203,6 +203,7 @@ def test_the_strictest_rule_wins(policy, types, action):
         (b'{"input": "hi", "previous_response_id": "resp_1"}', True),
         (b'{"input": "hi", "previous_response_id": null}', False),
         (b'{"prompt": [1, 2, 3]}', True),
+        (b'{"prompt": [1.0, 2.0]}', True),
         (b'{"prompt": {"id": "pmpt_1"}}', True),
         (b'{"input": ["a", "b"]}', False),
         (b'{"tools": [{"parameters": {"type": ["string", "null"]}}]}', False),
