@@ -107,6 +107,10 @@ class Clearance:
         except WithheldError as error:
             self._ahead = body, error
 
+    def passes(self, text: str) -> bool:
+        """Return whether the policy that the request was judged by names nothing in a text."""
+        return self.policy is None or (self._gate is not None and not self._gate.names(text))
+
     def clear(self, body: bytes, backend: Backend, policy: DataPolicy | None) -> Cleared:
         """Return a body that may be sent to `backend`, redacted where that is called for.
 
@@ -179,6 +183,13 @@ class Gate:
         clearance = Clearance(judge(self._rules, found), self._policy, self, read.value)
         clearance.lengthy = bool(places) and places[0].text == NOWHERE
         return clearance
+
+    def names(self, text: str) -> bool:
+        """Return whether the policy names something in a text."""
+        try:
+            return any(span.type in self._rules for span in self._scanner.scan(text))
+        except Exception:  # noqa: BLE001  whatever it is, nothing may leave
+            return True
 
     def redact(self, body: bytes, ruling: Ruling) -> tuple[bytes, Vault]:
         """Return a body without the types that are to be redacted, and what was replaced.

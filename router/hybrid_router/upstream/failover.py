@@ -240,7 +240,7 @@ class Failover:
             located(replica.url, path, target.model), replica.tls
         )
         span = job.spans.attempt(call, target, pool, replica) if job.spans is not None else None
-        passed = passed_headers(job.headers, job.request_id, pool.backend, span)
+        passed = passed_headers(job, pool.backend, span)
         request = post(origin, full_path, body, passed, pool.auth_header(), stream=call.stream)
         began = time.monotonic()
         replica.acquire(job.tokens)

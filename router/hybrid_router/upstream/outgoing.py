@@ -1,7 +1,7 @@
 """What is sent to a backend besides the body.
 
 Header fields are an allow-list, and so are their values: what a provider's API names its versions
-and features by, and nothing that could be a person's. A client's key, cookies, baggage and
+and features by, unless the data policy finds something in it. A client's key, cookies, baggage and
 addresses never leave; trace context and the request's id go to backends inside the cluster only.
 """
 
@@ -15,18 +15,17 @@ from hybrid_router.telemetry.trace import child_of
 from hybrid_router.upstream.pool import USER_AGENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hybrid_router.datapolicy.gate import Cleared
     from hybrid_router.table import Backend
     from hybrid_router.telemetry.tracing import AttemptSpan
+    from hybrid_router.upstream.job import Job
     from hybrid_router.upstream.pool import Origin
 
 MAX_VALUE_BYTES: Final = 512
-"""Of a client's header field that reaches a provider; the data policy does not read these."""
+"""Of a client's header field that reaches a provider."""
 _features: Final = re.compile(
-    rb"[A-Za-z][A-Za-z0-9-]{0,63}(?:=[A-Za-z0-9-]{1,16})?"
-    rb"(?:, ?[A-Za-z][A-Za-z0-9-]{0,63}(?:=[A-Za-z0-9-]{1,16})?)*"
+    rb"[A-Za-z][A-Za-z0-9_-]{0,63}(?:=[A-Za-z0-9-]{1,16})?"
+    rb"(?:, ?[A-Za-z][A-Za-z0-9_-]{0,63}(?:=[A-Za-z0-9-]{1,16})?)*"
 )
 """As in `context-1m-2025-08-07,files-api-2025-04-14` and `assistants=v2`."""
 _version: Final = re.compile(rb"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
@@ -76,25 +75,26 @@ def post(
     )  # fmt: skip
 
 
-def passed_headers(
-    headers: Mapping[bytes, bytes], request_id: str, backend: Backend, span: AttemptSpan | None
-) -> bytes:
+def passed_headers(job: Job, backend: Backend, span: AttemptSpan | None) -> bytes:
     """Return the client's header lines that a backend gets, and those that its API needs."""
+    headers = job.headers
     internal = backend.trust == "internal"
     if internal:
         context = child_of(headers) if span is None else span.context
-        lines = [context, b"x-request-id: %s\r\n" % request_id.encode()]
+        lines = [context, b"x-request-id: %s\r\n" % job.request_id.encode()]
     else:
-        lines = [_named(headers, b"openai-beta", _features)]
+        lines = [_named(job, b"openai-beta", _features)]
     if backend.dialect == "anthropic":
-        lines.append(_named(headers, b"anthropic-version", _version) or _ANTHROPIC_VERSION)
-        lines.append(_named(headers, b"anthropic-beta", _features))
+        lines.append(_named(job, b"anthropic-version", _version) or _ANTHROPIC_VERSION)
+        lines.append(_named(job, b"anthropic-beta", _features))
     return b"".join(lines)
 
 
-def _named(headers: Mapping[bytes, bytes], name: bytes, form: re.Pattern[bytes]) -> bytes:
-    """Return a field's line, if its value has the form in which nothing but names can stand."""
-    value = headers.get(name)
+def _named(job: Job, name: bytes, form: re.Pattern[bytes]) -> bytes:
+    """Return a field's line, if its value has the form of names and the data policy allows it."""
+    value = job.headers.get(name)
     if value is None or len(value) > MAX_VALUE_BYTES or form.fullmatch(value) is None:
+        return b""
+    if not job.clearance.passes(value.decode()):
         return b""
     return b"%s: %s\r\n" % (name, value)
