@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from hybrid_router.classify.prompt import Prompt
@@ -27,8 +28,16 @@ EXAMPLES = (
 """As earlier turns: without them a very small model does the request instead of sorting it."""
 
 
+_mark: Final = re.compile(r"</?(?:request|earlier)>", re.IGNORECASE)
+
+
+def _plain(text: str) -> str:
+    """Return a client's text without our marks, so that it cannot end the material itself."""
+    return _mark.sub(" ", text)
+
+
 def _marked(turn: str) -> str:
-    return f"<request>\n{turn}\n</request>"
+    return f"<request>\n{_plain(turn)}\n</request>"
 
 
 def _before() -> tuple[dict[str, str], ...]:
@@ -47,5 +56,5 @@ def messages(prompt: Prompt) -> list[dict[str, str]]:
     """Return the conversation that the local model is to go on with."""
     text = _marked(prompt.turn)
     if prompt.context:
-        text = f"<earlier>\n{prompt.context}\n</earlier>\n{text}"
+        text = f"<earlier>\n{_plain(prompt.context)}\n</earlier>\n{text}"
     return [*BEFORE, {"role": "user", "content": text}]

@@ -17,6 +17,7 @@ NEITHER."""
 MOST_TOKENS = 400
 """Of the judge's answer: one word, and what a reasoning model thinks before it."""
 REQUEST_CHARACTERS, ANSWER_CHARACTERS = 8_000, 6_000
+_MARK = re.compile(r"</?(?:request|first|second)>", re.IGNORECASE)
 _WORD = re.compile(r"\b(FIRST|SECOND|BOTH|NEITHER)\b")
 _MEANS = {
     "FIRST": (True, False), "SECOND": (False, True), "BOTH": (True, True),
@@ -52,6 +53,8 @@ def verdict(text: str) -> tuple[bool, bool] | None:
 
 
 def _cut(text: str, most: int) -> str:
+    """Return a text without our marks, so that it cannot end the material; or its two ends."""
+    text = _MARK.sub(" ", text)
     if len(text) <= most:
         return text
     return f"{text[: most * 3 // 4]}\n[...]\n{text[-most // 4 :]}"
