@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 BETWEEN: Final = "\x00"
 """Between two texts of a document: no finding reaches over it."""
 SEAM: Final = 96
-"""Characters on both sides of a seam that are read as one."""
+"""Characters at the ends of two texts that are read as one; a shorter text is read with both."""
 _APART: Final = "\n" * 384
 """Between a document and its seams: more than a detector looks around itself for."""
 
-_Seam = tuple[int, int, str]
-"""Indices of a text and of the one that follows it, and what a reader puts between them."""
+_Row = tuple[list[int], list[str], list[str]]
+"""Of texts that are read as one: indices, what is read of each, and the same with what a reader
+puts before it."""
 
 NUMBER: Final = -1
 """In the place of a text's index: it is a number."""
@@ -55,18 +56,18 @@ def findings(scanner: Scanner, document: Document, most: int = MOST) -> list[Fin
     """
     texts = document.texts
     pieces = [*texts, *document.numbers]
-    seams = _seams(document)
+    rows = _rows(document)
     size = 0
-    if seams:
+    if rows:
         size = sum(map(len, pieces)) + len(pieces) - 1 + len(_APART)
-        pieces[-1] = f"{pieces[-1]}{_APART}{_joined(texts, seams)}"
+        pieces[-1] = f"{pieces[-1]}{_APART}{BETWEEN.join([''.join(row[2]) for row in rows])}"
     spans = scanner.scan(BETWEEN.join(pieces), most)
     if not spans:
         return []
-    if not seams:
+    if not rows:
         return _by_text(spans, texts)
     found = _by_text([span for span in spans if span.start < size], texts)
-    return found + _across([span for span in spans if span.start >= size], texts, seams, size)
+    return found + _across([span for span in spans if span.start >= size], texts, rows, size)
 
 
 def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
@@ -83,33 +84,67 @@ def _by_text(spans: list[Span], texts: list[str]) -> list[Finding]:
     return found
 
 
-def _seams(document: Document) -> list[_Seam]:
-    """Return the seams of texts that are not empty; twice where groups of digits may meet."""
+def _rows(document: Document) -> list[_Row]:
+    """Return the texts that follow each other; twice where groups of digits may meet."""
     texts = document.texts
-    found = [(a, b, "") for a, b in document.seams if texts[a] and texts[b]]
-    return found + [
-        (a, b, "\n") for a, b, _ in found if texts[a][-1].isdigit() and texts[b][0].isdigit()
+    rows: list[list[int]] = []
+    meeting: set[int] = set()
+    last = -1
+    for left, right in document.seams:
+        before, after = texts[left], texts[right]
+        if not before or not after:
+            continue
+        if left == last and len(before) < SEAM:
+            rows[-1].append(right)
+        else:
+            rows.append([left, right])
+        last = right
+        if after[0].isdigit() and before[-1].isdigit():
+            meeting.add(len(rows) - 1)
+    found: list[_Row] = []
+    for number, row in enumerate(rows):
+        read = [texts[row[0]][-SEAM:], texts[row[-1]][:SEAM]]
+        if len(row) > 2:  # noqa: PLR2004  texts between the first and the last
+            read[1:1] = [texts[index] for index in row[1:-1]]
+        found.append((row, read, read))
+        if number in meeting:
+            found.append((row, read, _apart(read)))
+    return found
+
+
+def _apart(texts: list[str]) -> list[str]:
+    """Return texts with a line's end before each where digits would run into one another."""
+    return texts[:1] + [
+        f"\n{after}" if after[0].isdigit() and before[-1].isdigit() else after
+        for before, after in pairwise(texts)
     ]
 
 
-def _joined(texts: list[str], seams: list[_Seam]) -> str:
-    return BETWEEN.join([texts[a][-SEAM:] + gap + texts[b][:SEAM] for a, b, gap in seams])
-
-
-def _across(spans: list[Span], texts: list[str], seams: list[_Seam], begin: int) -> list[Finding]:
-    """Return what is only found when two neighbouring texts are read as one."""
+def _across(spans: list[Span], texts: list[str], rows: list[_Row], begin: int) -> list[Finding]:
+    """Return what is only found when texts that follow each other are read as one."""
     found: list[Finding] = []
     if not spans:
         return found
-    sizes = [(min(len(texts[a]), SEAM), min(len(texts[b]), SEAM), len(g)) for a, b, g in seams]
-    starts = [0, *accumulate([head + tail + gap + 1 for head, tail, gap in sizes])]
+    starts: list[int] = []
+    places: list[tuple[int, int, int]] = []
+    at = begin
+    for row, read, apart in rows:
+        for index, text, whole in zip(row, read, apart, strict=True):
+            at += len(whole) - len(text)
+            starts.append(at)
+            cut = len(texts[index]) - len(text) if index == row[0] else 0
+            places.append((index, cut, len(text)))
+            at += len(text)
+        at += 1
     for span in spans:
-        index = bisect.bisect_right(starts, span.start - begin) - 1
-        left, right = seams[index][0], seams[index][1]
-        start, end = span.start - begin - starts[index], span.end - begin - starts[index]
-        size, gap = sizes[index][0], sizes[index][2]
-        if start < size and size + gap < end:
-            at = len(texts[left]) - size
-            found.append(Finding(span.type, left, at + start, at + size))
-            found.append(Finding(span.type, right, 0, end - size - gap))
+        first = bisect.bisect_right(starts, span.start) - 1
+        beyond = bisect.bisect_left(starts, span.end)
+        if beyond - first < 2:  # noqa: PLR2004  it is in one text, and found there
+            continue
+        for start, (index, cut, size) in zip(
+            starts[first:beyond], places[first:beyond], strict=True
+        ):
+            low, high = max(span.start - start, 0), min(span.end - start, size)
+            if low < high:
+                found.append(Finding(span.type, index, cut + low, cut + high))
     return found

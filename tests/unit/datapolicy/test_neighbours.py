@@ -90,3 +90,28 @@ def test_a_card_cut_in_two_is_found_and_replaced(body, first, second):
 )
 def test_what_no_reader_joins_is_not_joined(body):
     assert GATE.judge(json.dumps(body).encode()).ruling.names == ()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param(["4111", " 1111", " 1111", " 1111"], id="groups"),
+        pytest.param(["4111", "1111", "1111", "1111"], id="groups without spaces"),
+        pytest.param(["my card is 41", "11 ", "1111 11", "", "11 11", "11, ok?"], id="tokens"),
+        pytest.param(["a " * 99 + "4111 11", "11 1111", " 1111" + " b" * 99], id="in long texts"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(lambda texts: {"messages": [user([part(t) for t in texts])]}, id="parts"),
+        pytest.param(lambda texts: {"messages": [user(t) for t in texts]}, id="turns"),
+    ],
+)
+def test_a_card_cut_in_many_is_found_and_replaced(body, pieces):
+    raw = json.dumps(body(pieces)).encode()
+    clearance = GATE.judge(raw)
+    assert clearance.ruling.names == ("payment-card",)
+    sent = clearance.clear(raw, OUTSIDE, POLICY)
+    assert "11" not in sent.body.decode()
+    assert json.loads(sent.restored(sent.body)) == json.loads(raw)
