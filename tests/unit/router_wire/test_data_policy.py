@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 
 import pytest
@@ -334,3 +335,55 @@ async def test_large_bodies_are_scanned_off_the_loop():
             )
         assert not api.received
     assert reply.headers["x-hybrid-source"] == "local"
+
+
+WRITTEN = json.dumps({"model": "api-first", "messages": user(CARD)})
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        pytest.param(gzip.compress(WRITTEN.encode()), ["content-encoding: gzip"], 415, id="gzip"),
+        pytest.param(gzip.compress(WRITTEN.encode()), [], 400, id="gzip that does not say so"),
+        pytest.param(WRITTEN.encode(), ["content-encoding: br"], 415, id="brotli"),
+        pytest.param(WRITTEN.encode("utf-16"), [], 400, id="UTF-16"),
+        pytest.param(WRITTEN.encode("utf-16-le"), [], 400, id="UTF-16 without a mark"),
+        pytest.param(WRITTEN.encode("utf-32"), [], 400, id="UTF-32"),
+        pytest.param(WRITTEN.encode("utf-8-sig"), [], 400, id="a mark before it"),
+        pytest.param(WRITTEN.encode() + b"\xff", [], 400, id="bytes that are no UTF-8"),
+        pytest.param(WRITTEN.encode() + b"{}", [], 400, id="a second value"),
+        pytest.param(WRITTEN.replace('"api', 'NaN,"a":"api').encode(), [], 400, id="NaN"),
+        pytest.param(
+            b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\napi-first\r\n--x--\r\n',
+            ["content-type: multipart/form-data; boundary=x"],
+            400,
+            id="multipart",
+        ),
+    ],
+)
+async def test_what_cannot_be_read_reaches_nobody(body, headers, status):
+    async with Upstream(answers()) as local, Upstream(answers()) as api:
+        async with router(hybrid(local.url, api.url)) as r:
+            reply = await r.post("/v1/chat/completions", body, *headers)
+        assert not api.received
+        assert not local.received
+    assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(WRITTEN.replace("role", r"\u0072ole"), id="a name with an escape"),
+        pytest.param(WRITTEN.replace("content", r"\u0063ontent"), id="another"),
+        pytest.param(WRITTEN.replace("4111", r"\u0034\u0031\u0031\u0031"), id="escapes in a text"),
+        pytest.param(WRITTEN.replace("{", " \n{\t"), id="white space"),
+        pytest.param(WRITTEN.replace("}", ',"n":18446744073709551616}', 1), id="a big number"),
+    ],
+)
+async def test_however_json_writes_it_it_is_found(body):
+    async with Upstream(answers()) as local, Upstream(answers()) as api:
+        async with router(hybrid(local.url, api.url)) as r:
+            reply = await r.post("/v1/chat/completions", body.encode())
+        assert not api.received
+    assert reply.status == 200
+    assert reply.headers["x-hybrid-data-classes"] == "payment-card"
