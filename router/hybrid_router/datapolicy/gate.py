@@ -111,13 +111,17 @@ class Clearance:
         """Return whether the policy that the request was judged by names nothing in a text."""
         return self.policy is None or (self._gate is not None and not self._gate.names(text))
 
-    def clear(self, body: bytes, backend: Backend, policy: DataPolicy | None) -> Cleared:
+    def clear(
+        self, body: bytes, backend: Backend, policy: DataPolicy | None, *, anew: bool = False
+    ) -> Cleared:
         """Return a body that may be sent to `backend`, redacted where that is called for.
 
         Args:
             body: as it would be sent.
             backend: where to.
             policy: in force now; another one than the request was judged by lets nothing out.
+            anew: it says more than what was judged, or in other words, as a translation does, in
+                which what was JSON in a text loses its escapes: it is judged, too.
 
         Raises:
             WithheldError: it may not leave the cluster.
@@ -126,16 +130,19 @@ class Clearance:
             return Cleared(body, None, _SEAL)
         if policy != self.policy:
             raise WithheldError("the data policy changed while the request was under way")
-        kept = self.ruling.kept
-        if kept is not None or self.ruling.refused:
+        ruling = self.ruling
+        if anew and self._gate is not None and not ruling.redacted:
+            ruling = self._gate.judge(body).ruling
+        kept = ruling.kept
+        if kept is not None or ruling.refused:
             raise WithheldError(f"it must stay inside the cluster: {kept or 'it is refused'}")
-        if not self.ruling.redacted:
+        if not ruling.redacted:
             return Cleared(body, None, _SEAL)
         if self._gate is None:
             raise WithheldError("nobody can redact it")
         ahead = self._ahead
         if ahead is None or ahead[0] is not body:
-            redacted, vault = self._gate.redact(body, self.ruling)
+            redacted, vault = self._gate.redact(body, ruling)
         elif isinstance(ahead[1], WithheldError):
             raise ahead[1]
         else:

@@ -216,7 +216,8 @@ class Failover:
             return None
         if job.clearance.lengthy:
             await job.clearance.prepare(outgoing.body, backend)
-        cleared = job.cleared(outgoing.body, backend, self._registry.table.policy.data)
+        policy, translated = self._registry.table.policy.data, not outgoing.form.passes
+        cleared = job.cleared(outgoing.body, backend, policy, anew=translated)
         if cleared is None:
             job.at += 1
             return None
@@ -324,7 +325,8 @@ class Failover:
             clocks = self._clocks(job, place.pool.backend, place.pool.backend.timeouts.first_byte)
             attempt = Continuation(job.client, clocks, self._ticker, broken)
             policy = self._registry.table.policy.data
-            body = job.cleared(continuation(job.call, target, tokens), place.pool.backend, policy)
+            asked = continuation(job.call, target, tokens)
+            body = job.cleared(asked, place.pool.backend, policy, anew=True)
             if body is None:
                 break
             await self._carry_out(job, place, attempt, "/completions", body)

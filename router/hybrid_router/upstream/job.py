@@ -131,10 +131,12 @@ class Job:
             usd = (prompt * price.input + completion * price.output) / 1e6
             self.usd = usd + (self.usd or 0.0)
 
-    def cleared(self, body: bytes, backend: Backend, policy: DataPolicy | None) -> Cleared | None:
+    def cleared(
+        self, body: bytes, backend: Backend, policy: DataPolicy | None, *, anew: bool
+    ) -> Cleared | None:
         """Return what may be sent to a backend under the policy in force; None: nothing may."""
         try:
-            return self.clearance.clear(body, backend, policy)
+            return self.clearance.clear(body, backend, policy, anew=anew)
         except WithheldError as error:
             self.withheld = str(error)
             return None
