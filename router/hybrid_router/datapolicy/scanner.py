@@ -43,15 +43,27 @@ _LABELLED: Final = 2
 _PLAUSIBLE: Final = 1
 
 
-class Found(msgspec.Struct, frozen=True):
-    """What one pass over a buffer tells."""
+class Found:
+    """What one pass over a buffer tells.
 
-    spans: list[Span]
-    """In bytes, in order and without overlaps."""
-    readings: list[tuple[int, str, views.View]] = []
-    """What reads as something else than it is: where it begins, as it is written, as it is read."""
-    contents: list[tuple[tuple[int, int], bytes]] = []
-    """Base64 that stands for text: its place, and the text."""
+    Attributes:
+        spans: in bytes, in order and without overlaps.
+        readings: what reads as something else than it is: where it begins, as it is written, as it
+            is read.
+        contents: base64 that stands for text: its place, and the text.
+    """
+
+    __slots__ = ("contents", "readings", "spans")
+
+    def __init__(
+        self,
+        spans: list[Span],
+        readings: list[tuple[int, str, views.View]],
+        contents: list[tuple[tuple[int, int], bytes]],
+    ) -> None:
+        self.spans = spans
+        self.readings = readings
+        self.contents = contents
 
 
 class Forms:
@@ -115,7 +127,7 @@ class Forms:
         if not ascii_only:
             self._folds.note(buffer, work, places)
         if not places:
-            return Found([])
+            return Found([], [], [])
         odd = sorted(places.pop(self._escape, []) + places.pop(self._fold, []))
         long_words = places.pop(self._base64, None) is not None
         found = self._candidates(buffer, places)
