@@ -184,6 +184,11 @@ STATES: tuple[tuple[str, Observed, Callable[[Observed], Plan]], ...] = (
         settled(MINIMAL + 'budgets: [{name: all, period: month, limitUSD: "500"}]'),
         plain,
     ),
+    (
+        "an engine or a router does not tell autoscaling its load",
+        replace(settled(), scaling={"llama-3-8b": False}),
+        plain,
+    ),
     ("a newer operator has newer engine defaults", settled(), newer),
     ("the first spec was invalid", observed(MINIMAL.replace("a10g", "a11g")), plain),
     ("the spec became invalid", with_spec(MINIMAL.replace("a10g", "a11g")), plain),

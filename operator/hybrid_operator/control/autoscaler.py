@@ -139,13 +139,15 @@ class Autoscaler:
         self._writing = asyncio.Semaphore(WRITES)
 
     def status(self, key: Key) -> Told | None:
-        """Return what the status is to tell; None before the resource was looked at."""
+        """Return what the status is to tell; None: what it told, for nothing newer is known."""
         known = self._scaled.get(key)
         if known is None:
-            return None
+            not_ours = self._models.of(key) and not self._ours(key)
+            return Told({}) if not_ours else None
         found = {name: scaled.status() for name, scaled in known.items()}
         models = {name: each for name, each in found.items() if each is not None}
-        return Told(models, {name: each.kept for name, each in known.items() if each.kept})
+        kept = {name: each.kept for name, each in known.items() if each.kept}
+        return Told(models, kept, frozenset(name for name, each in known.items() if each.blind))
 
     async def run(self) -> None:
         """Look until cancelled. What was known before is forgotten: it starts from the status."""
@@ -249,6 +251,7 @@ class Autoscaler:
         )
         found = load(seen, scaled.capacity, model.price)
         scaled.capacity = found.capacity
+        scaled.silent = bool(told.routers) and not found.sample.complete
         window = scaled.window = take(scaled.window, found.sample, model.policy, now)
         if alone and scaled.decision is not None:
             # What we would do next, had we done what we decided: else it would not settle.
@@ -292,7 +295,7 @@ class Autoscaler:
         news = each.scaled.decided(decision, each.current, now)
         learnt = each.scaled.learnt(clock)
         kept = each.scaled.keeps(clock, now, each.model.room, news=news)
-        if learnt or kept or news:
+        if each.scaled.blinded() or learnt or kept or news:
             self._changed(key)
         if news:
             self._hands.metrics.decided(decision.reason)

@@ -197,6 +197,7 @@ class Reconciler:
             nodes=world.nodes(),
             contested=memory.contests.contested(_clock()),
             offer=_offer(world.children, key, spec),
+            scaling=_seen(world.scaling(key)),
         )
 
     def _plan(self, seen: Observed) -> Plan:
@@ -320,6 +321,11 @@ class Reconciler:
             generation = seen.owner.generation
             return status.with_failure(planned, "ApplyFailed", message, generation, self._now())
         return planned
+
+
+def _seen(told: Told | None) -> Mapping[str, bool] | None:
+    """Return whether the load of each model is seen that autoscaling tells of."""
+    return None if told is None else {name: name not in told.blind for name in told.models}
 
 
 def _offer(

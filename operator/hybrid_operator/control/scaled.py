@@ -53,6 +53,12 @@ class Scaled:
     kept_at: float = -math.inf
     looked: bool = False
     """Whether it was looked at: the second time tells what was done since."""
+    silent: bool = False
+    """Whether a pod that should tell its load did not when it was last looked at."""
+    blind: bool = False
+    """The same as told: for a minute."""
+    blind_since: float = math.inf
+    """Time of the window since which that is otherwise."""
     before: Mapping[str, Any] | None = None
     """What an earlier process told of it: stands until this one has decided."""
 
@@ -73,6 +79,15 @@ class Scaled:
             if same or self.window.time - self.other_since < TOLD_SECONDS:
                 return False
         self.reason, self.other_since = decision.reason, math.inf
+        return True
+
+    def blinded(self) -> bool:
+        """Whether its load is not seen any more, or is again, and lastingly; then it is told."""
+        time = self.window.time
+        self.blind_since = min(self.blind_since, time) if self.silent != self.blind else math.inf
+        if time - self.blind_since < TOLD_SECONDS:
+            return False
+        self.blind, self.blind_since = self.silent, math.inf
         return True
 
     def learnt(self, clock: float) -> bool:
@@ -135,6 +150,8 @@ class Told(NamedTuple):
     models: Mapping[str, Mapping[str, Any]]
     """`status.models[].scaling`."""
     memories: Mapping[str, str] = {}
+    blind: frozenset[str] = frozenset()
+    """Those whose load is not seen."""
 
 
 def room(models: int) -> int:
@@ -160,7 +177,7 @@ def told(status: Mapping[str, Any]) -> Told:
 
 def restored(status: Mapping[str, Any], seed: Capacity, memory: str = "") -> Scaled:
     """Return what an earlier process of ours knew, as far as the status tells."""
-    scaled = Scaled(seed, before=status or None)
+    scaled = Scaled(seed, before=status or None, reason=str(status.get("reason") or ""))
     scaled.decisions.extend(str(each) for each in (status.get("decisions") or ())[:DECISIONS])
     window, expected = _unpacked(memory)
     if expected is not None and not _near(expected, (seed.prefill, seed.decode)):

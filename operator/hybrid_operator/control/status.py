@@ -121,7 +121,7 @@ def add_scaling(
     told: Told | None,
 ) -> None:
     """Add what autoscaling tells to `planned`; None: it tells what it told."""
-    models, memories = told if told is not None else scaled.told(live)
+    models, memories, _ = told if told is not None else scaled.told(live)
     if models:
         planned["models"] = [
             each | {"scaling": models[each["name"]]} if each["name"] in models else each

@@ -80,6 +80,7 @@ def conditions(facts: Facts) -> tuple[Condition, ...]:
         acted_on(facts),
         update_available(facts.desired),
         *calibrated(facts.desired),
+        *scaling_active(facts.observed),
     )
 
 
@@ -235,6 +236,28 @@ def calibrated(desired: Desired) -> Iterator[Condition]:
     if found is not None:
         status: Literal["True", "False"] = "True" if found.good else "False"
         yield Condition("Calibrated", status, found.reason, found.message)
+
+
+def scaling_active(observed: Observed) -> Iterator[Condition]:
+    """Yield whether autoscaling sees what it goes by, where it has something to decide."""
+    name, seen = "ScalingActive", observed.scaling
+    if seen is None:  # an operator that has just started: as it was
+        for each in observed.status.get("conditions") or ():
+            if each["type"] == name:
+                yield Condition(name, each["status"], each["reason"], each["message"])
+        return
+    blind = [model for model, found in seen.items() if not found]
+    if blind:
+        pods = f"kubectl get pods -l {naming.INSTANCE_LABEL}={naming.instance(observed.owner.name)}"
+        message = (
+            f"the load of {_names(blind)} is not seen: an engine or a router does not answer at "
+            "/metrics, or not with what is known. No replica is taken away meanwhile, and none is "
+            "added for what is not seen. Does a NetworkPolicy keep the operator from port http "
+            f"of these pods, or are they at fault? See {pods}"
+        )
+        yield _false(name, "NoMetrics", message)
+    elif seen:
+        yield Condition(name, "True", "LoadSeen", "")
 
 
 def is_ready(facts: Facts, routers: Condition) -> Condition:

@@ -202,6 +202,8 @@ class Observed(msgspec.Struct, frozen=True):
     contested: Mapping[Ref, Contested] = field(default_factory=dict)
     offer: Object | None = None
     """The ConfigMap that offers a calibration state; not a child."""
+    scaling: Mapping[str, bool] | None = None
+    """By model that autoscaling decides on, whether its load is seen; None: not known yet."""
 
     @property
     def outcomes(self) -> Mapping[str, Outcomes]:

@@ -27,6 +27,7 @@ _TOLD = (
     "ProvidersReachable",
     "Schedulable",
     "Calibrated",
+    "ScalingActive",
 )
 _TOLD_WHEN_BAD = ("Valid", "Supported", "UpdateAvailable")
 _AT_FIRST = frozenset({"NoRouter", "NotCreated", "NotUsedYet", "Starting"})

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_operator.control.scaled import Told
 from hybrid_operator.core.scaling.quota import Quota
 from hybrid_operator.core.state import Pool, Share
 from hybrid_operator.kube.errors import Unavailable
@@ -29,7 +30,7 @@ def test_a_resource_that_states_no_range_is_left_alone_and_its_pods_are_not_aske
         cluster = Cluster({})
         cluster.hung = {"e1", "r"}
         await cluster.look(5, work=5)
-        assert (cluster.log, cluster.scaler.status(KEY)) == ([], None)
+        assert (cluster.log, cluster.scaler.status(KEY)) == ([], Told({}))
 
     virtual_time.run(play())
 
@@ -165,6 +166,23 @@ def test_auto_to_external_to_auto_under_load_changes_nothing():
         cluster.scalers = {}  # somebody deleted it; in the Deployment it stands for good
         await cluster.look(10, work=0.8)
         assert cluster.log == ["scale 2", "scale 3"]
+
+    virtual_time.run(play())
+
+
+def test_of_a_model_that_is_not_ours_any_more_nothing_is_told():
+    async def play():
+        cluster = Cluster({"max": 4})
+        await cluster.look(3)
+        told = cluster.scaler.status(KEY)
+        assert told
+        assert list(told.models) == ["m"]
+        cluster.spec, cluster.generation = {"models": [model({"mode": "External"})]}, 2
+        await cluster.look(1)
+        assert cluster.scaler.status(KEY) == Told({})
+        cluster.spec, cluster.generation = {"models": "what?"}, 3
+        await cluster.look(1)
+        assert cluster.scaler.status(KEY) is None, "of a spec that cannot be read all is kept"
 
     virtual_time.run(play())
 

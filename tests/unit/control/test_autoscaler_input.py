@@ -25,6 +25,21 @@ def test_a_hung_engine_takes_no_replica_away():
     virtual_time.run(play())
 
 
+def test_what_is_not_seen_for_a_minute_is_told_until_it_is_seen_for_one():
+    async def play():
+        cluster = Cluster({"max": 4})
+        blind: list[int] = []
+        for hung in ({"e1"}, set(), {"e1"}, {"r"}, set(), {"r"}, set()):
+            cluster.hung = set(hung)
+            await cluster.look(14 if hung == {"e1"} else 26)
+            told = cluster.scaler.status(KEY)
+            assert told
+            blind.append(len(told.blind))
+        assert blind == [0, 0, 0, 1, 0, 1, 0]
+
+    virtual_time.run(play())
+
+
 LEAST_PAGE = "vllm:prompt_tokens_total 0\nvllm:generation_tokens_total 0\n"
 BAD_PAGES = [
     pytest.param("e2", "", id="an engine that says nothing"),

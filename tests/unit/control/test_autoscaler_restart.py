@@ -108,6 +108,22 @@ def test_a_new_process_tells_what_the_old_one_told_until_it_has_decided():
     virtual_time.run(play())
 
 
+def test_a_new_process_that_decides_on_the_same_number_tells_no_other_reason_at_once():
+    """It has not seen the load of before, so that its reason differs: a write of each status."""
+
+    async def play():
+        cluster = Cluster({"max": 4}, replicas=2)
+        await cluster.look(30, work=0.8)
+        cluster.status = written(cluster)
+        cluster.start()
+        await cluster.look(15)
+        return cluster.status, written(cluster)
+
+    before, after = virtual_time.run(play())
+    assert before["models"][0]["scaling"]["reason"] == "Demand"
+    assert after == before
+
+
 PRICED: dict[str, Any] = {
     "models": [
         model({"min": 0, "max": 4}, accelerator={"type": "a10g"}, cost={"gpuHourUSD": "1.00"})

@@ -38,6 +38,7 @@ CALM = {
     "Valid": "True",
     "Supported": "True",
     "UpdateAvailable": "False",
+    "ScalingActive": "True",
 }
 """Conditions that are named only where they are not as usual."""
 
@@ -57,7 +58,7 @@ def _table() -> str:
         status = planner(seen).status
         found = _conditions(status)
         also = [f"{kind} {_cell(found[kind])}" for kind, usual in CALM.items()
-                if found[kind]["status"] != usual]  # fmt: skip
+                if kind in found and found[kind]["status"] != usual]  # fmt: skip
         generation = seen.owner.generation
         health = argo_cd(status, generation), kstatus(status, generation)
         rows.append((name, *(_cell(found[kind]) for kind in COLUMNS), ", ".join(also), *health))
@@ -176,3 +177,14 @@ def test_no_status_of_the_largest_resource_is_too_large():
     text = f"models: [{', '.join(model % number for number in range(16))}]"
     seen = observed(text, owner=owner("a" * 50, "n" * 63))
     assert len(yaml.safe_dump(plan(seen, NOW).status)) < 32 * 1024
+
+
+def test_an_operator_that_starts_says_of_autoscaling_what_was_said():
+    blind = replace(settled(), scaling={"llama-3-8b": False})
+    before = plain(blind).status
+    starts = replace(settled(), status=before)
+    assert (
+        _conditions(plain(starts).status)["ScalingActive"] == _conditions(before)["ScalingActive"]
+    )
+    assert "ScalingActive" not in _conditions(plain(replace(starts, scaling={})).status)
+    assert [each[1] for each in _events(settled(), blind)] == ["NoMetrics"]
