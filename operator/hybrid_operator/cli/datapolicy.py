@@ -27,7 +27,8 @@ def scan(file: str) -> None:
     """Find personal data and secrets in the texts of FILE (- reads standard input).
 
     FILE is JSON Lines: {"text": "..."} a line in, {"spans": [{"type", "start", "end"}]} a line out;
-    offsets are in characters. `group` names the class that a type belongs to besides its own.
+    offsets are in characters. `group` names the class that a type belongs to besides its own. A
+    span at -1 is nowhere: the text has too many places to look at, so the type counts as found.
     """
     scanner = Scanner(TYPES)
     for text in _texts(file):
