@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ESCAPES = (
-    rb"\\u00[2-7][0-9a-f]",
+    rb"\\u(?:00[2-7][0-9a-f]|ff[12][0-9a-f]|(?:00a0|00ad|20[016][0-9a-f]|202f|2212|3000|feff)[0-9(])",
     rb"\\x[2-7][0-9a-f]",
     rb"%(?:40|2b|20)",
     rb"&(?:#64|#x40|commat|#43|#x2b);",
