@@ -39,7 +39,7 @@ from hybrid_operator.simulate.engine import BATCHED, SEQUENCES, Engine, Job
 from tests.support.vllm import NAME, engines, made
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 OUT = Path("build") / "bench"
 PROMPTS = (64, 256, 512, 1024)
@@ -163,14 +163,14 @@ def mix(port: int, count: int, rate: float, batched: int) -> list[Row]:
         return list(pool.map(one, range(len(plan))))
 
 
-def wide(folder: Path) -> Path:
+def wide(folder: Path, size: Mapping[str, int] = WIDE) -> Path:
     """Return where a model is made: the tiny one's tokenizer and a wider configuration."""
     source, target = made("tiny-model"), folder / "model" / "current"
     target.mkdir(parents=True)
     for file in source.iterdir():
         if file.is_file() and file.suffix != ".safetensors":
             (target / file.name).write_bytes(file.read_bytes())
-    config = json.loads((source / "config.json").read_text()) | WIDE
+    config = json.loads((source / "config.json").read_text()) | dict(size)
     (target / "config.json").write_text(json.dumps(config))
     return target.parent
 
