@@ -203,12 +203,13 @@ class Bench:
     async def _react(self) -> None:
         """Change a threshold here and there; time how soon the table says so."""
         count, times = self._options.resources, []
+        first = int(time.time())  # other ones than those of a run whose state is gone on from
         _say(f"{self._options.changes} changes, one at a time")
         for change in range(self._options.changes):
             number = change * 7919 % count
             name = fleet.name_of(number)
             self._tables[name] = asyncio.Event()
-            threshold = f"0.{10 + change % 70}"
+            threshold = f"0.{1000 + (first + change) % 9000}"
             began = time.monotonic()
             await self._kube.merge(
                 RESOURCE,

@@ -112,7 +112,7 @@ class _Connection(asyncio.BufferedProtocol):
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
         """Send a request; the future has its answer, or an OSError."""
         loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
+        waiter = self._waiter = loop.create_future()
         self._parser, self._body, self._heard = httptools.HttpResponseParser(self), [], 0
         self._begun = self._told_length = False
         self._asked += 1
@@ -121,7 +121,7 @@ class _Connection(asyncio.BufferedProtocol):
         else:
             self.reusable, self.since = False, loop.time()
             self._transport.write(request)
-        return self._waiter
+        return waiter
 
     def close(self) -> None:
         """Close at once."""
@@ -181,15 +181,24 @@ class _Connection(asyncio.BufferedProtocol):
             self.reusable = self._parser.should_keep_alive()
             self._done()
 
+    def _forget(
+        self,
+    ) -> tuple[httptools.HttpResponseParser | None, asyncio.Future[Answer] | None]:
+        """Keep nothing of an answer: thousands of idle connections would keep as many pages."""
+        parser, waiter = self._parser, self._waiter
+        self._parser = self._waiter = None
+        return parser, waiter
+
     def _done(self) -> None:
-        parser, self._parser = self._parser, None
-        if parser is not None and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(Answer(parser.get_status_code(), b"".join(self._body)))
+        (parser, waiter), body = self._forget(), self._body
         self._body = []
+        if parser is not None and waiter is not None and not waiter.done():
+            waiter.set_result(Answer(parser.get_status_code(), b"".join(body)))
 
     def _fail(self, error: OSError) -> None:
-        self.reusable, self._parser, self._body = False, None, []
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
+        _, waiter = self._forget()
+        self.reusable, self._body = False, []
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
         if self._transport is not None:
             self._transport.abort()

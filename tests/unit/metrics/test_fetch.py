@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -154,8 +155,24 @@ async def test_what_nobody_used_for_long_is_closed(monkeypatch):
     assert connections == [1, 1]
 
 
+async def test_an_idle_connection_keeps_nothing_of_what_it_read():
+    async with serving(replies=9, body=b"x" * 2**21) as (get, target, _):
+        await get(target)
+        tracemalloc.start()
+        try:
+            for _ in range(2):
+                await get(target)
+            ours = [
+                tracemalloc.Filter(inclusive=True, filename_pattern=connections_module.__file__)
+            ]
+            found = tracemalloc.take_snapshot().filter_traces(ours).statistics("filename")
+            assert sum(each.size for each in found) < 2**20
+        finally:
+            tracemalloc.stop()
+
+
 @contextlib.asynccontextmanager
-async def serving(replies: int, more: bytes = b""):
+async def serving(replies: int, more: bytes = b"", body: bytes = b"hinf 1\n"):
     """A pod that answers so often on a connection, and how often it did on each."""
     connections: list[int] = []
     handlers: set[asyncio.Task[None] | None] = set()
@@ -168,7 +185,8 @@ async def serving(replies: int, more: bytes = b""):
             while connections[number] < replies:
                 await reader.readuntil(b"\r\n\r\n")
                 connections[number] += 1
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nhinf 1\n" + more)
+                head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + body + more)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
