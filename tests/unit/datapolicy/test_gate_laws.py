@@ -92,3 +92,11 @@ def test_a_card_that_is_a_number_stays(number):
     raw = f'{{"metadata": [1e300, {number}]}}'.encode()
     with pytest.raises(WithheldError):
         GATE.judge(raw).clear(raw, OUTSIDE, POLICY)
+
+
+def test_token_ids_of_a_harmless_request_leave_no_more_than_those_of_another():
+    raw = b'{"messages": [{"content": "hi"}]}'
+    clearance = GATE.judge(raw)
+    assert clearance.clear(raw, OUTSIDE, POLICY, anew=True).body == raw
+    with pytest.raises(WithheldError):
+        clearance.clear(b'{"prompt": [1, 2, 3]}', OUTSIDE, POLICY, anew=True)
