@@ -91,19 +91,19 @@ class Clearance:
         self.lengthy = False
         self._gate = gate
         self._read = read
-        self._ahead: tuple[bytes, tuple[bytes, Vault] | WithheldError] | None = None
+        self._ahead: tuple[bytes, tuple[bytes, Vault | None] | WithheldError] | None = None
 
     def taken(self) -> object:
         """Return the decoded body that was judged, once, so that nobody has to decode it again."""
         read, self._read = self._read, None
         return read
 
-    async def prepare(self, body: bytes, backend: Backend) -> None:
-        """Do in a thread what `clear` will need for a lengthy body."""
-        if self._gate is None or backend.trust == "internal" or not self.ruling.redacted:
+    async def prepare(self, body: bytes, backend: Backend, *, anew: bool) -> None:
+        """Do in a thread what `clear` will do for a lengthy body."""
+        if backend.trust == "internal" or not (anew or self.ruling.redacted):
             return
         try:
-            self._ahead = body, await asyncio.to_thread(self._gate.redact, body, self.ruling)
+            self._ahead = body, await asyncio.to_thread(self._outside, body, anew=anew)
         except WithheldError as error:
             self._ahead = body, error
 
@@ -130,6 +130,21 @@ class Clearance:
             return Cleared(body, None, _SEAL)
         if policy != self.policy:
             raise WithheldError("the data policy changed while the request was under way")
+        ahead = self._ahead
+        if ahead is None or ahead[0] is not body:
+            sent, vault = self._outside(body, anew=anew)
+        elif isinstance(ahead[1], WithheldError):
+            raise ahead[1]
+        else:
+            sent, vault = ahead[1]
+        return Cleared(sent, vault, _SEAL)
+
+    def _outside(self, body: bytes, *, anew: bool) -> tuple[bytes, Vault | None]:
+        """Return what of a body may be sent outside, and what was replaced in it.
+
+        Raises:
+            WithheldError: nothing.
+        """
         ruling = self.ruling
         if anew and self._gate is not None and not ruling.redacted:
             ruling = self._gate.judge(body).ruling
@@ -137,17 +152,10 @@ class Clearance:
         if kept is not None or ruling.refused:
             raise WithheldError(f"it must stay inside the cluster: {kept or 'it is refused'}")
         if not ruling.redacted:
-            return Cleared(body, None, _SEAL)
+            return body, None
         if self._gate is None:
             raise WithheldError("nobody can redact it")
-        ahead = self._ahead
-        if ahead is None or ahead[0] is not body:
-            redacted, vault = self._gate.redact(body, ruling)
-        elif isinstance(ahead[1], WithheldError):
-            raise ahead[1]
-        else:
-            redacted, vault = ahead[1]
-        return Cleared(redacted, vault, _SEAL)
+        return self._gate.redact(body, ruling)
 
 
 UNCONDITIONAL: Final = Clearance(NOTHING, None, None)

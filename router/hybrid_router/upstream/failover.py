@@ -214,9 +214,10 @@ class Failover:
             job.unsaid = str(error)
             job.at += 1
             return None
+        translated = not outgoing.form.passes
         if job.clearance.lengthy:
-            await job.clearance.prepare(outgoing.body, backend)
-        policy, translated = self._registry.table.policy.data, not outgoing.form.passes
+            await job.clearance.prepare(outgoing.body, backend, anew=translated)
+        policy = self._registry.table.policy.data
         cleared = job.cleared(outgoing.body, backend, policy, anew=translated)
         if cleared is None:
             job.at += 1

@@ -133,9 +133,18 @@ def test_what_was_redacted_ahead_is_what_would_have_been_redacted(text, lengthy)
     clearance = gate.judge(body)
     sent = clearance.clear(body, OUTSIDE, POLICY).body
     assert b"a@b.example" not in sent
-    asyncio.run(clearance.prepare(body, OUTSIDE))
+    asyncio.run(clearance.prepare(body, OUTSIDE, anew=False))
     assert clearance.clear(body, OUTSIDE, POLICY).body == sent
     assert clearance.clear(_body("c@d.example"), OUTSIDE, POLICY).body == _body("[EMAIL_1]")
+
+
+def test_a_translation_that_was_judged_ahead_is_withheld_as_it_would_have_been():
+    gate = Gate(POLICY)
+    clearance = gate.judge(_body("hello"))
+    body = _body("from 10.1.2.3")
+    asyncio.run(clearance.prepare(body, OUTSIDE, anew=True))
+    with pytest.raises(WithheldError, match="refused"):
+        clearance.clear(body, OUTSIDE, POLICY, anew=True)
 
 
 def _body(text):

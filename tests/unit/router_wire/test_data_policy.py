@@ -250,9 +250,9 @@ async def test_where_there_is_much_to_look_at_or_to_redact_a_thread_does_it(
 ):
     called = []
 
-    async def to_thread(function, *arguments):
+    async def to_thread(function, *arguments, **named):
         called.append(function)
-        return function(*arguments)
+        return function(*arguments, **named)
 
     text = ", ".join(f"jane{n}@example.com" for n in range(count))
     async with Upstream(answers("to [EMAIL_1]")) as api, router(hybrid(NOBODY, api.url)) as r:
