@@ -16,6 +16,10 @@ TOKENS = "hinf_router_diverted_tokens_total"
 LOCAL_ONLY = "hinf_router_local_only_tokens_total"
 PASSED = "hinf_router_passed_requests_total"
 WAITING = "hinf_router_requests_waiting"
+IN_FLIGHT = "hinf_router_tokens_in_flight"
+_SINGLE = {WAITING: "waiting", PASSED: "passed", IN_FLIGHT: "in_flight"}
+"""Samples of a backend that have no further label."""
+
 UNSERVED = "unserved"
 """The reason of requests that nobody answered."""
 
@@ -43,6 +47,8 @@ class Past(NamedTuple):
     """What it served and no API could have: tokens without their requests, cached ones apart."""
     passed: float = 0.0
     """Requests that went past it, as they did; `api` has them when their answers have ended."""
+    in_flight: float = 0.0
+    """Tokens of requests under way, estimated: now, not an increase."""
 
 
 NOTHING = Past()
@@ -66,12 +72,14 @@ def read(text: str) -> Reading:
     """
     page = Page(text)
     began = page.started()
-    waiting: dict[str, float] = defaultdict(float)
-    passed: dict[str, float] = defaultdict(float)
+    single: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for name, labels, value in page.samples(REQUESTS, TOKENS, PASSED, LOCAL_ONLY, WAITING):
-        if name in (WAITING, PASSED):
-            (waiting if name == WAITING else passed)[labels["backend"]] += value
+    for name, labels, value in page.samples(
+        REQUESTS, TOKENS, PASSED, LOCAL_ONLY, WAITING, IN_FLIGHT
+    ):
+        if name in _SINGLE:
+            if value:
+                single[labels["backend"]][_SINGLE[name]] += value
             continue
         reason = LOCAL_ONLY if name == LOCAL_ONLY else labels["reason"]
         into = sums[labels["backend"], reason if reason in (LOCAL_ONLY, UNSERVED) else API]
@@ -83,11 +91,12 @@ def read(text: str) -> Reading:
         name: Past(
             Flow(*sums[name, API]),
             Flow(*sums[name, UNSERVED]),
-            waiting[name],
+            single[name]["waiting"],
             Flow(*sums[name, LOCAL_ONLY]),
-            passed[name],
+            single[name]["passed"],
+            single[name]["in_flight"],
         )
-        for name in {*(backend for backend, _ in sums), *waiting, *passed}
+        for name in {*(backend for backend, _ in sums), *single}
     }
     return Reading(past, began)
 
@@ -113,6 +122,7 @@ def grown(before: Past, after: Past) -> Past:
         after.waiting,
         _grown(before.local_only, after.local_only),
         after.passed - before.passed if after.passed >= before.passed else after.passed,
+        after.in_flight,
     )
 
 

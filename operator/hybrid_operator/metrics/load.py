@@ -102,6 +102,7 @@ def load(seen: Seen, capacity: Capacity, price: Price | None) -> Load:
         or any(each.api.requests + each.unserved.requests + each.passed > 0 for each in past),
         ttft_seconds=percentile(added(each.ttft for each in done), PERCENTILE),
         itl_seconds=percentile(added(each.itl for each in done), PERCENTILE),
+        tokens_in_flight=sum(each.in_flight for each in past),
         complete=len(done) == len(seen.engines) >= seen.ready
         and bool(past)
         and len(past) == len(seen.routers),

@@ -111,6 +111,11 @@ _GAUGES: Final[tuple[tuple[str, str, Callable[[Shown], float | None]], ...]] = (
     ),
     ("ready_replicas", "Replicas that serve.", _number("ready_replicas")),
     (
+        "tokens_in_flight",
+        "Tokens of requests under way, prompts and answers, as routers estimate them.",
+        _number("tokens_in_flight"),
+    ),
+    (
         "prefill_tokens_per_second",
         "Prompt tokens that a replica can compute in a second, as far as it was seen.",
         lambda shown: shown.capacity.prefill,

@@ -46,6 +46,9 @@ class Observer(Protocol):
     def replicas(self, backend: str, count: int) -> None:
         """So many replicas may get requests."""
 
+    def pool(self, pool: Pool) -> None:
+        """Requests of a backend are counted here from now on."""
+
     def secret_missing(self, backend: str, *, missing: bool) -> None:
         """A backend's key (or its certificate authority) is missing, or is there again."""
 
@@ -59,6 +62,8 @@ class Pool:
         self.tls: ssl.SSLContext | None = None
         self.in_flight = 0
         """Requests under way, at replicas that have gone since included."""
+        self.tokens_in_flight = 0
+        """Theirs, as estimated before they were sent: of prompts, and of answers to come."""
         self.meter = Meter()
         """What of the account's limits this router uses."""
         self.routers = 1
@@ -305,6 +310,7 @@ class Registry:
             pool = self._inherit(old, name, backend)
             pool.configure(backend, table.policy)
             self._pools[name] = pool
+            self._observer.pool(pool)
             self._place(pool)
             self._refresh(pool)
         needed = self.services()

@@ -42,6 +42,7 @@ class Replica:
         """Count a request that is sent to this replica now."""
         self.outstanding += tokens
         self._pool.in_flight += 1
+        self._pool.tokens_in_flight += tokens
 
     def release(
         self, tokens: int, outcome: Outcome, now: float, retry_after: float | None = None
@@ -49,6 +50,7 @@ class Replica:
         """Count its end, once per `acquire`; `now` of the clock that `Pool.pick` gets."""
         self.outstanding -= tokens
         self._pool.in_flight -= 1
+        self._pool.tokens_in_flight -= tokens
         self._pool.queue.wake()
         self.breaker.record(outcome, now, retry_after)
 

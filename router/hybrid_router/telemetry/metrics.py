@@ -24,6 +24,7 @@ from hybrid_router.telemetry.judged import Judged
 from hybrid_router.telemetry.series import Count, Counter, Distribution, Histogram
 
 if TYPE_CHECKING:
+    from hybrid_router.discovery.registry import Pool
     from hybrid_router.table import RouteTable
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -194,6 +195,10 @@ class Metrics:
         """So many replicas may get requests."""
         self._state.replicas.labels(backend).set(count)
 
+    def pool(self, pool: Pool) -> None:
+        """Requests of a backend are counted here from now on."""
+        self._state.in_flight.labels(pool.name).set_function(lambda: pool.tokens_in_flight)
+
     def secret_missing(self, backend: str, *, missing: bool) -> None:
         """A backend waits for its secret, or does not."""
         self._state.secret_missing.labels(backend).set(missing)
@@ -271,6 +276,12 @@ class _State:
             ("backend",),
             registry=own,
         )
+        self.in_flight = Gauge(
+            "hinf_router_tokens_in_flight",
+            "Tokens of the requests under way at a backend, estimated: prompts and answers.",
+            ("backend",),
+            registry=own,
+        )
         self._up = Gauge(
             "hinf_router_backend_up",
             "1 if the last attempt at a backend was answered, 0 if not; absent before the first.",
@@ -315,6 +326,7 @@ class _State:
 
     def _forget(self, backend: str) -> None:
         self.replicas.remove(backend)
+        self.in_flight.remove(backend)
         self.secret_missing.remove(backend)
         last = self._last.pop(backend, None)
         if last is not None:

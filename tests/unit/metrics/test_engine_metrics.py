@@ -177,6 +177,18 @@ def test_who_waits_at_a_router_is_demand_and_local_only_while_no_replica_runs():
     assert awake.local_only == 0
 
 
+def test_tokens_in_flight_are_told_and_decide_nothing():
+    page = 'hinf_router_tokens_in_flight{backend="local/m"} 1200.0\n'
+    (told,) = diverted.read(page).past.values()
+    assert diverted.grown(told, told).in_flight == 1200.0
+    busy, idle = (
+        load(Seen(10.0, [], routers, 0, 0), CAPACITY, None).sample
+        for routers in ([told, told], [NOTHING, NOTHING])
+    )
+    assert busy.tokens_in_flight == 2400.0
+    assert replace(busy, tokens_in_flight=0.0) == idle
+
+
 RESTARTS = [
     pytest.param(0, 0, 1.0, 1.0, id="back, and it says nothing: from 0, we assume"),
     pytest.param(5, 9, 1.0, 1.0, id="back, and started again: from 0"),

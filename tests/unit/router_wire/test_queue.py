@@ -25,10 +25,13 @@ async def test_a_request_that_must_stay_waits_for_its_turn_and_turns_keep_their_
             asked = [asyncio.create_task(r.chat(user=str(i))) for i in range(4)]
             waiting = 'hinf_router_requests_waiting{backend="local"}'
             await until(lambda: r.sample(waiting) == 3)
+            in_flight = r.sample('hinf_router_tokens_in_flight{backend="local"}')
             health = await r.get("/healthz")
             free.set()
             replies = await asyncio.gather(*asked)
             assert r.sample(waiting) == 0
+            assert r.sample('hinf_router_tokens_in_flight{backend="local"}') == 0
+    assert in_flight > 0
     assert [reply.status for reply in replies] == [200] * 4
     assert [received.json()["user"] for received in up.received] == ["0", "1", "2", "3"]
     assert health.status == 200

@@ -211,6 +211,7 @@ def _numbers(window: Window, sample: Sample, policy: Policy) -> dict[str, float]
         "demand_replicas": window.stable,
         "demand_fast_replicas": window.fast,
         "ready_replicas": float(sample.ready),
+        "tokens_in_flight": sample.tokens_in_flight,
         "quiet_seconds": window.quiet,
         "cold_start_seconds": cold_start(window, policy),
     }

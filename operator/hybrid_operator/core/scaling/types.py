@@ -55,6 +55,9 @@ class Sample:
     """Time to first token, at the percentile of `Objectives`; None without requests."""
     itl_seconds: float | None = None
     """Time between tokens, at the same percentile."""
+    tokens_in_flight: float = 0.0
+    """Of requests that routers sent and that are under way; told, and decides nothing: `demand` has
+    their work as it is done, and what waits."""
     complete: bool = True
     """Whether every ready engine and router told. If not, nothing is scaled down."""
 
