@@ -128,6 +128,16 @@ _QUANTITY_BYTES: Mapping[str, int] = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti
 _DAY_SECONDS = 86_400
 
 
+def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  few resources name one
+
+    try:
+        ZoneInfo(name)
+    except (LookupError, OSError, ValueError):  # none, a folder of them, or no name at all
+        return False
+    return True
+
+
 def _seconds(text: str) -> Decimal:
     parts = _DURATION.findall(text)
     return sum((int(number) * _DURATION_SECONDS[unit] for number, unit in parts), Decimal(0))
@@ -208,6 +218,12 @@ DURATION = Shape(
     more_cel="duration(self) > duration('0s') && duration(self) <= duration('24h')",
     more=lambda text: 0 < _seconds(text) <= _DAY_SECONDS,
 )
+TIME_ZONE = Shape(
+    "UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+",
+    "must be UTC or an IANA time zone as area/place, such as Europe/Berlin",
+    more_cel="timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0",  # an error where none is
+    more=_is_zone,
+)
 FRACTION = Shape(
     "0([.][0-9]+)?|1([.]0+)?",
     'must be a decimal from 0 to 1, written as a string such as "0.85"',
@@ -217,6 +233,7 @@ AMOUNT = Shape(
     'must be an amount in US dollars, written as a string without a currency sign, such as "1.50"',
 )
 
+TimeZone = Annotated[str, Meta(max_length=64), TIME_ZONE]
 DNSLabel = Annotated[str, Meta(max_length=63), DNS_LABEL]
 ModelName = Annotated[str, Meta(max_length=128), MODEL_NAME]
 """A name that clients or providers use: looser than a DNS label."""

@@ -23,6 +23,7 @@ from hybrid_operator.api.base import (
     SecretValue,
     Shape,
     Spec,
+    TimeZone,
     rule,
 )
 from hybrid_operator.api.pods import PodTemplate
@@ -232,9 +233,12 @@ class Period(Spec, frozen=True, kw_only=True):
     ] = []
     """Days on which it begins. Defaults to all."""
     begin: Annotated[str, Meta(max_length=5), TIME_OF_DAY]
-    """Time of the day in UTC, such as "08:00"."""
+    """Time of the day, such as "08:00"."""
     end: Annotated[str, Meta(max_length=5), TIME_OF_DAY]
-    """Time of the day in UTC at which it ends; not after begin: on the next day."""
+    """Time of the day at which it ends; not after begin: on the next day."""
+    time_zone: TimeZone | None = None
+    """Whose clocks tell the time, summer time included: a name of the IANA time zone database such
+    as Europe/Berlin. Defaults to UTC."""
     min: Annotated[int, Meta(ge=1, le=1000)]
     """Fewest replicas meanwhile."""
 

@@ -19,16 +19,12 @@ from hybrid_operator.api.base import (
     Rule,
     Shape,
     Spec,
+    TimeZone,
     rule,
 )
 from hybrid_operator.api.datapolicy import DataPolicy
 from hybrid_operator.api.nearest import none_of
 from hybrid_router.table import INTENTS
-
-TIME_ZONE = Shape(
-    "UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+",
-    "must be UTC or an IANA time zone as area/place, such as Europe/Berlin",
-)
 
 HEADER_NAME = Shape(
     "[a-z0-9]([-a-z0-9_]*[a-z0-9])?",
@@ -296,7 +292,7 @@ class Budget(Spec, frozen=True, kw_only=True):
     """Name of the budget."""
     period: Literal["day", "week", "month"]
     """When it starts anew."""
-    time_zone: Annotated[str, Meta(max_length=64), TIME_ZONE] | None = None
+    time_zone: TimeZone | None = None
     """IANA time zone of the period, such as Europe/Berlin. Defaults to UTC."""
     scope: Literal["total", "clientKey"] = "total"
     """Whether all clients share it or each client key has its own. Defaults to total."""

@@ -28,6 +28,7 @@ EXAMPLES = {
     base.QUANTITY: ["4Gi", "0.5Mi"],
     base.RELATIVE_PATH: ["", "a/b"],
     base.ABSOLUTE_PATH: ["/a/b"],
+    base.TIME_ZONE: ["UTC", "Europe/Berlin", "America/Argentina/Ushuaia"],
 }
 """Of shapes that a regular expression alone does not tell."""
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from hybrid_operator.core.scaling.policy import decide
 from hybrid_operator.core.scaling.types import Decision, Hint, Objectives, Policy, Sample
 from hybrid_operator.core.scaling.window import Window, observe, remember
 
+BERLIN, AUCKLAND = ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Auckland")
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)  # a Wednesday
 DEAR, CHEAP = 0.02, 0.00005
 """USD of the API for an engine-second."""
@@ -226,6 +228,20 @@ CASES: list[Any] = [
         3,
         "Schedule",
         id="a night of the schedule ends on the next day",
+    ),
+    pytest.param(
+        replace(UP, hints=(Hint(frozenset({2}), 12 * 60, 14 * 60, 3, BERLIN),)),
+        [sample(0.1)],
+        3,
+        "Schedule",
+        id="at 13:00 in Berlin",
+    ),
+    pytest.param(
+        replace(UP, hints=(Hint(frozenset({3}), 0, 2 * 60, 3, AUCKLAND),)),
+        [sample(0.1)],
+        3,
+        "Schedule",
+        id="at 1:00 of the next day in Auckland",
     ),
     pytest.param(
         replace(UP, hints=(Hint(frozenset({0}), 11 * 60, 13 * 60, 3),)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from hybrid_operator.core import replicas, table
 from hybrid_operator.core.engine import intent, throughput
@@ -78,6 +80,7 @@ def _hints(scaling: Scaling) -> tuple[Hint, ...]:
             frozenset(DAYS.index(day) for day in period.days) or frozenset(range(7)),
             *_minutes(period),
             period.min,
+            ZoneInfo(period.time_zone) if period.time_zone else UTC,
         )
         for period in scaling.schedule
     )

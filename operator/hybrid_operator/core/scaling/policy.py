@@ -140,7 +140,8 @@ def _hints(policy: Policy, now: datetime) -> list[_Wish]:
 
 
 def _covers(hint: Hint, now: datetime) -> bool:
-    minute, day = now.hour * 60 + now.minute, now.weekday()
+    there = now.astimezone(hint.zone)
+    minute, day = there.hour * 60 + there.minute, there.weekday()
     if hint.begin < hint.end:
         return day in hint.days and hint.begin <= minute < hint.end
     evening = day in hint.days and minute >= hint.begin

@@ -7,10 +7,12 @@ and decodes D tokens/s does `prompt / P + generated / D` engine-seconds of work 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
 
 Reason = Literal[
     "Steady",
@@ -77,10 +79,12 @@ class Hint:
     days: frozenset[int]
     """0 is Monday."""
     begin: int
-    """Minute of the day, UTC."""
+    """Minute of the day."""
     end: int
     """Minute of the day at which it ends; at most `begin`: on the next day."""
     least: int
+    zone: tzinfo = UTC
+    """Whose days and minutes these are."""
 
 
 @dataclass(frozen=True, slots=True)
