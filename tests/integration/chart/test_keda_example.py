@@ -35,6 +35,7 @@ def scaled_objects(api):
     yield path
     if not there:
         api.delete(f"{CRDS}/{NAME}")
+        until(lambda: not api.get(f"{CRDS}/{NAME}").is_success, "the CRD is gone")
 
 
 def example() -> Object:

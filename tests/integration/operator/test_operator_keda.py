@@ -82,6 +82,10 @@ def keda(api: httpx.Client, own_cluster: Cluster, tmp_path: Path) -> Iterator[Pa
     process.wait(30)
     for name in made:
         api.delete(f"{CRDS}/{name}")
+    until(
+        lambda: not any(api.get(f"{CRDS}/{name}").is_success for name in made),
+        "KEDA's CRDs are gone: whoever comes next would find them and then lose them",
+    )
 
 
 def _flags(folder: Path) -> list[str]:
