@@ -24,13 +24,13 @@ test: setup ## Install what is needed and run every test that needs no GPU (firs
 setup: ## Make .venv with hinf and hinf-router from locked dependencies (30 s, then at once)
 	@tools/setup
 
-test-unit: setup ## Run the tests that need no cluster (1 min)
+test-unit: setup ## Run the tests that need no cluster (5 min)
 	@$(PYTHON) -m tools.test unit
 
 test-compiled: setup ## Compile the router's hot path as its image has it, and run the router's unit tests on that (5 min)
 	@$(PYTHON) -m tools.test compiled
 
-test-integration: setup ## Run the tests against a real API server (5 min, with the cluster up)
+test-integration: setup ## Run the tests against a real API server (10 min, with the cluster up)
 	@$(PYTHON) -m tools.test integration
 
 test-e2e: setup ## Run the tests with a real vLLM on the cluster (10 min, with the cluster up)
