@@ -24,11 +24,12 @@ def datapolicy() -> None:
 @datapolicy.command()
 @click.argument("file")
 def scan(file: str) -> None:
-    """Find personal data and secrets in the texts of FILE (- reads standard input).
+    """Find personal data and secrets in the texts of FILE.
 
-    FILE is JSON Lines: {"text": "..."} a line in, {"spans": [{"type", "start", "end"}]} a line out;
-    offsets are in characters. `group` names the class that a type belongs to besides its own. A
-    span at -1 is nowhere: the text has too many places to look at, so the type counts as found.
+    FILE (- reads standard input) is JSON Lines: {"text": "..."} a line in, {"spans": [{"type",
+    "start", "end"}]} a line out; offsets are in characters. `group` names the class that a type
+    belongs to besides its own. A span at -1 is nowhere: the text has too many places to look at,
+    so the type counts as found.
     """
     scanner = Scanner(TYPES)
     for text in _texts(file):

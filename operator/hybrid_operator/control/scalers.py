@@ -1,7 +1,7 @@
-"""Whether another autoscaler sets a Deployment's replicas: asked where one has, once.
+"""Whether another autoscaler still scales a Deployment; asked only where one has set its replicas.
 
-Who set them stands in the Deployment, and goes on standing there when that autoscaler is gone. KEDA
-makes a HorizontalPodAutoscaler, too, so those that there are tell who is still at work.
+The field manager of an autoscaler that is gone stays in the Deployment. KEDA makes a
+HorizontalPodAutoscaler, too, so those that exist tell who is still at work.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KNOWN_SECONDS = 30.0
+"""For which an answer stands."""
 REFUSED_SECONDS = 300.0
+"""Until the next question, where listing them is forbidden."""
 
 
 class ScalerLook:

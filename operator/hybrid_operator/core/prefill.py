@@ -1,4 +1,4 @@
-"""How fast a replica computes prompts, as far as routers are told before they see it: pure."""
+"""The rate of prefill that the table tells routers to start from: pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hybrid_operator.core.state import Observed
 
 NEAR = 1.5
-"""A rate stands in the table while what is known is within this factor of it: routers learn the
-rest themselves, and each change of a table is a write and a round of all routers."""
+"""A rate stays in the table while what is known is within this factor of it: routers learn the
+rest themselves, and each change of the table is a write, and read by all routers."""
 
 
 class _Backend(msgspec.Struct, rename="camel"):
@@ -29,7 +29,7 @@ class _Backend(msgspec.Struct, rename="camel"):
 
 
 class _Table(msgspec.Struct):
-    """As much of a table as is looked at."""
+    """The part of a RouteTable that is read here."""
 
     backends: dict[str, _Backend] = {}
 

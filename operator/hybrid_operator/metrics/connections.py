@@ -1,7 +1,7 @@
 """HTTP/1.1 as far as a scrape needs it: GET, on connections that stay open.
 
-Of a look at thousands of pods the client is the largest part. This one takes half of aiohttp's CPU,
-and most of that are two system calls. httptools reads the answers.
+Of a look at thousands of pods the client is the largest part (docs/decisions/0018). httptools reads
+the answers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEPT_SECONDS = 15.0
-"""For which a connection stays open unused: pods are asked every 3 s, or every 15."""
+"""For which an unused connection stays open: pods are asked every 3 s, or every 15."""
 BUFFER = memoryview(bytearray(64 * 1024))
-"""What every connection reads into: it is done with it before another one reads."""
+"""Shared by all connections: what one has read is copied before another one reads."""
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -38,7 +38,7 @@ class Connections:
         self._sweep_at = 0.0
 
     async def get(self, address: str, port: int, path: str) -> Answer:
-        """Ask once; who is cancelled leaves no connection behind.
+        """Ask once. When cancelled, the connection is closed.
 
         Raises:
             OSError: nobody listens there, or what came is not a whole answer. Says why.

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 Reason = Literal[
-    "Steady",
     "Demand",
     "Panic",
     "Price",
