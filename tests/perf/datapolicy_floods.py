@@ -7,7 +7,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from hybrid_router.datapolicy.work import FEW, MOST
+from hybrid_router.datapolicy.budget import FEW_PLACES, MOST_PLACES
 from tests.support.personal_data.floods import OTHERS, flood, units
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _ms(gate: Gate | Broken, unit: str, kilobytes: int, most: int) -> tuple[floa
 
 def table(gate: Gate | Broken) -> list[str]:
     """Return, in Markdown, what each text costs on the event loop, and the dearest in a thread."""
-    on_loop = {unit: _ms(gate, unit, SIZES_KB[-1], FEW) for unit in {u for _, u in units()}}
+    on_loop = {unit: _ms(gate, unit, SIZES_KB[-1], FEW_PLACES) for unit in {u for _, u in units()}}
     dearest = sorted(on_loop, key=lambda unit: -on_loop[unit][0])[:DEAREST]
     most, half = on_loop[dearest[0]][0], statistics.median(ms for ms, _ in on_loop.values())
     lines = [
@@ -44,10 +44,10 @@ def table(gate: Gate | Broken) -> list[str]:
     ]
     named = {unit: f"{name} ({json.dumps(unit)})" for name, unit in OTHERS.items()}
     for unit in [*dearest, *(unit for unit in named if unit not in dearest)]:
-        each = [f"{_ms(gate, unit, kb, FEW)[0] * 1000 / kb:.0f}" for kb in SIZES_KB]
+        each = [f"{_ms(gate, unit, kb, FEW_PLACES)[0] * 1000 / kb:.0f}" for kb in SIZES_KB]
         then = "done"
         if on_loop[unit][1]:
-            then = f"{_ms(gate, unit, SIZES_KB[-1], MOST)[0]:.0f} ms in a thread"
+            then = f"{_ms(gate, unit, SIZES_KB[-1], MOST_PLACES)[0]:.0f} ms in a thread"
         name = named.get(unit, json.dumps(unit)).replace("|", "\\|")
         lines.append(f"| {name} | {' | '.join(each)} | {then} |")
     return lines

@@ -1,8 +1,4 @@
-"""All triggers in one automaton: Hyperscan passes over a text once, in linear time.
-
-Measured on this project's triggers and 64 KB of prose: 0.15 ms, with RE2's sets 0.4 ms, with
-Python's `re` 250 ms (`make bench-datapolicy`).
-"""
+"""Many expressions in one automaton: Hyperscan passes over a text once, in linear time."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import hyperscan
 
-from hybrid_router.datapolicy.work import MOST
+from hybrid_router.datapolicy.budget import MOST_PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -56,7 +52,7 @@ class Automaton:
         except hyperscan.error as error:
             raise AutomatonError(str(error)) from None
 
-    def ends(self, data: bytes, most: int = MOST) -> list[tuple[int, int]]:
+    def ends(self, data: bytes, most: int = MOST_PLACES) -> list[tuple[int, int]]:
         """Return (end, id) of the places where an expression ends, in order.
 
         Any number of threads at a time: each has a working memory of its own.

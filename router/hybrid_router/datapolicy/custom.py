@@ -14,7 +14,7 @@ from hybrid_router.datapolicy.scanner import Span
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hybrid_router.datapolicy.work import Work
+    from hybrid_router.datapolicy.budget import Budget
 
 MAX_MEMORY = 8 * 1024 * 1024
 """Bytes that RE2 may use for one pattern."""
@@ -59,26 +59,26 @@ class Custom:
             self._patterns.append((name, _alone.search(pattern) is not None, compiled))
         self._words = _Words(words) if any(words.values()) else None
 
-    def find(self, text: str, work: Work) -> list[Span]:
+    def find(self, text: str, budget: Budget) -> list[Span]:
         """Return the findings, in characters."""
         found: list[Span] = []
         lines = text.replace(BETWEEN, "\n")  # a pattern that is not in these is in no text
         for name, alone, pattern in self._patterns:
             if alone or pattern.search(lines) is not None:
-                found += _in_texts(name, pattern, text, work)
+                found += _in_texts(name, pattern, text, budget)
         if self._words is not None:
-            found += self._words.find(text, work)
+            found += self._words.find(text, budget)
         return found
 
 
-def _in_texts(name: str, pattern: re2._Regexp[str], text: str, work: Work) -> list[Span]:
+def _in_texts(name: str, pattern: re2._Regexp[str], text: str, budget: Budget) -> list[Span]:
     """Return what a pattern finds in each text by itself."""
     found: list[Span] = []
     at = 0
     for each in text.split(BETWEEN):
         for match in pattern.finditer(each):
             start, end = match.span()
-            if not work.spend(1 + (len(each) - end) // FAR, (name,)):
+            if not budget.spend(1 + (len(each) - end) // FAR, (name,)):
                 return found
             if end > start:
                 found.append(Span(name, at + start, at + end))
@@ -104,12 +104,12 @@ class _Words:
         expressions = [(phrase.encode(), True) for phrase in phrases]
         self._automaton = Automaton(expressions, unicode=True)
 
-    def find(self, text: str, work: Work) -> list[Span]:
+    def find(self, text: str, budget: Budget) -> list[Span]:
         """Return the words that stand alone, in characters."""
         data = text.encode(errors="replace")
         found: list[Span] = []
         at = end = 0
-        for stop, id_ in work.ends(self._automaton, data, self._names):
+        for stop, id_ in budget.ends(self._automaton, data, self._names):
             end += len(data[at:stop].decode(errors="replace"))
             at = stop
             after = text[end : end + 1]

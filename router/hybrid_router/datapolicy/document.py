@@ -53,9 +53,9 @@ _FREE: Final = frozenset(
 LONG_NUMBER: Final = 10_000_000
 """Whole numbers from here on may be a card or a phone, and are scanned."""
 _LONGER: Final = 1e20
-"""Longer than both: `9e307` has 308 digits, and a body room for many."""
+"""From here on they are neither, and too long to write out: `9e307` has 308 digits."""
 _NAMED: Final = 40
-"""Characters of a name that stand before its numbers: it may be long, and they may be many."""
+"""Characters of a name that are put before each of its numbers, of which there may be many."""
 _ROUNDED: Final = float(2**53)
 """From here on, a number with a point or an exponent may not be the one that was written."""
 TEXT_FIELDS: Final = frozenset({"text", "content", "input_text", "output"})
@@ -268,7 +268,7 @@ def _walk_list(document: Document, value: list[Any], name: str) -> None:
 
 
 def _follow(document: Document) -> None:
-    """Take the text that was read last as the next one of those that follow each other."""
+    """Note that the text read last goes on where the one before it, of `TEXT_FIELDS`, ended."""
     at = len(document.texts) - 1
     if document.last >= 0:
         document.seams.append((document.last, at))

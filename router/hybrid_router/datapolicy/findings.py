@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hybrid_router.datapolicy.work import MOST
+from hybrid_router.datapolicy.budget import MOST_PLACES
 
 if TYPE_CHECKING:
     from hybrid_router.datapolicy.document import Document
@@ -46,7 +46,7 @@ class Finding(msgspec.Struct, frozen=True):
     end: int
 
 
-def findings(scanner: Scanner, document: Document, most: int = MOST) -> list[Finding]:
+def findings(scanner: Scanner, document: Document, most: int = MOST_PLACES) -> list[Finding]:
     """Return everything that a scanner finds in a document; its seams are scanned with it.
 
     Args:

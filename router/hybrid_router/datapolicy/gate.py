@@ -15,6 +15,7 @@ import msgspec
 
 from hybrid_router.core.datapolicy import BROKEN, NOTHING, Ruling, judge, rules
 from hybrid_router.datapolicy import document
+from hybrid_router.datapolicy.budget import MOST_PLACES
 from hybrid_router.datapolicy.findings import NOWHERE, Finding, findings
 from hybrid_router.datapolicy.redaction import (
     PLACEHOLDER,
@@ -24,7 +25,6 @@ from hybrid_router.datapolicy.redaction import (
     replaced,
 )
 from hybrid_router.datapolicy.restoring import Restoring, restored
-from hybrid_router.datapolicy.work import MOST
 from hybrid_router.memory import trim
 from hybrid_router.table import TYPES, UNSCANNED
 
@@ -174,7 +174,7 @@ class Gate:
         self._rules: dict[str, Rule] = rules(policy)
         self._scanner = _scanner(policy, self._rules)
 
-    def judge(self, body: bytes, most: int = MOST) -> Clearance:
+    def judge(self, body: bytes, most: int = MOST_PLACES) -> Clearance:
         """Return what may be done with a request.
 
         Args:
@@ -260,7 +260,7 @@ class Broken:
     def __init__(self, policy: DataPolicy) -> None:
         self._policy = policy
 
-    def judge(self, body: bytes, most: int = MOST) -> Clearance:
+    def judge(self, body: bytes, most: int = MOST_PLACES) -> Clearance:
         """Let nothing out."""
         del body, most
         return Clearance(BROKEN, self._policy, None)

@@ -32,13 +32,13 @@ def resolved(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _surest(candidates: list[Candidate]) -> list[Candidate]:
-    """Return the same of candidates that hang together, in order."""
+    """Return the same of candidates of which each overlaps another one, in order."""
     if len(candidates) < 2:  # noqa: PLR2004  nothing to choose
         return candidates
     taken: list[Candidate] = []
     for each in sorted(candidates, key=lambda c: (-c.rank, c.start - c.end, c.start)):
         at = bisect_right(taken, each.start, key=lambda c: c.start)
-        after_end = at and taken[at - 1].end > each.start
-        if not after_end and (at == len(taken) or taken[at].start >= each.end):
+        overlaps_last = at and taken[at - 1].end > each.start
+        if not overlaps_last and (at == len(taken) or taken[at].start >= each.end):
             taken.insert(at, each)
     return taken

@@ -9,10 +9,10 @@ import msgspec
 
 from hybrid_router.datapolicy import contact, credentials, identity, labels, payment, views
 from hybrid_router.datapolicy.automaton import Automaton
+from hybrid_router.datapolicy.budget import MOST_PLACES, Budget
 from hybrid_router.datapolicy.detector import LEFT, RUN, Detector, Strength, shape
 from hybrid_router.datapolicy.overlaps import Candidate, resolved
 from hybrid_router.datapolicy.triggers import Triggers, windows
-from hybrid_router.datapolicy.work import MOST, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,43 +109,43 @@ class Forms:
         odd = any(index >= len(self._detectors) for index in owners)
         return Triggers(triggers, self._types if odd else sorted(types), (views.LONG_WORD,), runs)
 
-    def find(self, buffer: bytes, work: Work, *, ascii_only: bool, depth: int = 1) -> Found:
+    def find(self, buffer: bytes, budget: Budget, *, ascii_only: bool, depth: int = 1) -> Found:
         """Return what is found in `buffer`.
 
         Args:
             buffer: UTF-8 that begins and ends with a byte that belongs to no word.
-            work: what may be done; says afterwards what was left out.
+            budget: what may be looked at; says afterwards what was left out.
             ascii_only: what the text knows of itself, so that nobody has to look.
             depth: how often something may be unwrapped: escapes, look-alikes, base64.
         """
         places: dict[int, list[int]] = {}
-        self._words.note(buffer, work, places)
-        self._odd.note(buffer, work, places)
+        self._words.note(buffer, budget, places)
+        self._odd.note(buffer, budget, places)
         shaped = shape(buffer)
-        self._figures.note(shaped, work, places)
-        self._codes.note(shaped, work, places)
+        self._figures.note(shaped, budget, places)
+        self._codes.note(shaped, budget, places)
         if not ascii_only:
-            self._folds.note(buffer, work, places)
+            self._folds.note(buffer, budget, places)
         if not places:
             return Found([], [], [])
         odd = sorted(places.pop(self._escape, []) + places.pop(self._fold, []))
         long_words = places.pop(self._base64, None) is not None
         found = self._candidates(buffer, places)
         readings = _readings(buffer, odd) if depth and odd else []
-        found += self._read_again(readings, work, depth - 1)
-        contents = self._contents(buffer, work) if depth and long_words else []
-        found += self._unwrapped(contents, work, depth - 1)
+        found += self._read_again(readings, budget, depth - 1)
+        contents = self._contents(buffer, budget) if depth and long_words else []
+        found += self._unwrapped(contents, budget, depth - 1)
         spans = [Span(each.type, each.start, each.end) for each in resolved(found)]
         return Found(spans, readings, contents)
 
     def _read_again(
-        self, readings: list[tuple[int, str, views.View]], work: Work, depth: int
+        self, readings: list[tuple[int, str, views.View]], budget: Budget, depth: int
     ) -> list[Candidate]:
         """Return what is found when suspicious places are read as they are meant."""
         found: list[Candidate] = []
         for low, text, view in readings:
             padded = f"\n{view.text}\n".encode(errors="replace")
-            within = self.find(padded, work, ascii_only=view.text.isascii(), depth=depth).spans
+            within = self.find(padded, budget, ascii_only=view.text.isascii(), depth=depth).spans
             inner = _in_characters(within, padded)
             inner = [Span(span.type, span.start - 1, span.end - 1) for span in inner]
             spans = _in_bytes(inner, low, text, view)
@@ -153,21 +153,21 @@ class Forms:
         return found
 
     def _unwrapped(
-        self, contents: list[tuple[tuple[int, int], bytes]], work: Work, depth: int
+        self, contents: list[tuple[tuple[int, int], bytes]], budget: Budget, depth: int
     ) -> list[Candidate]:
         """Return what is found in base64."""
         found: list[Candidate] = []
         for place, raw in contents:
             padded = b"\n%s\n" % raw
-            inner = self.find(padded, work, ascii_only=raw.isascii(), depth=depth).spans
+            inner = self.find(padded, budget, ascii_only=raw.isascii(), depth=depth).spans
             found += [Candidate(span.type, *place, _PLAUSIBLE) for span in inner]
         return found
 
-    def _contents(self, buffer: bytes, work: Work) -> list[tuple[tuple[int, int], bytes]]:
+    def _contents(self, buffer: bytes, budget: Budget) -> list[tuple[tuple[int, int], bytes]]:
         """Return the place of each base64 that stands for text, and that text."""
         found: list[tuple[tuple[int, int], bytes]] = []
         seen = -1
-        for end, _ in work.ends(self._tokens, buffer, self._types):
+        for end, _ in budget.ends(self._tokens, buffer, self._types):
             if end <= seen:
                 continue
             place = views.token(buffer, end)
@@ -306,7 +306,7 @@ class Scanner:
         self._forms = _forms(frozenset(types))
         self._custom = custom
 
-    def scan(self, text: str, most: int = MOST) -> list[Span]:
+    def scan(self, text: str, most: int = MOST_PLACES) -> list[Span]:
         """Return the findings, in characters, in order; first those that are nowhere.
 
         Built-in types do not overlap each other; own patterns may overlap anything.
@@ -316,24 +316,24 @@ class Scanner:
             most: places in it that are looked at.
         """
         buffer = f"\n{text}\n".encode(errors="replace")
-        work = Work(most)
-        found = self._forms.find(buffer, work, ascii_only=text.isascii())
+        budget = Budget(most)
+        found = self._forms.find(buffer, budget, ascii_only=text.isascii())
         spans = _within(_in_characters(found.spans, buffer), text)
         if self._custom is not None:
-            hidden = _hidden(self._custom, found, work)
-            spans += self._custom.find(text, work)
+            hidden = _hidden(self._custom, found, budget)
+            spans += self._custom.find(text, budget)
             spans += _within(_in_characters(hidden, buffer), text)
             spans.sort(key=lambda s: (s.start, s.end))
-        if work.unfinished:
-            return [*(Span(type_, -1, -1) for type_ in sorted(work.unfinished)), *spans]
+        if budget.unfinished:
+            return [*(Span(type_, -1, -1) for type_ in sorted(budget.unfinished)), *spans]
         return spans
 
 
-def _hidden(custom: Custom, found: Found, work: Work) -> list[Span]:
+def _hidden(custom: Custom, found: Found, budget: Budget) -> list[Span]:
     """Return own classes, in bytes and in order, in what reads as something else than it is."""
     hidden: list[Span] = []
     for low, text, view in found.readings:
-        hidden += _in_bytes(custom.find(view.text, work), low, text, view)
+        hidden += _in_bytes(custom.find(view.text, budget), low, text, view)
     for place, raw in found.contents:
-        hidden += [Span(span.type, *place) for span in custom.find(raw.decode(), work)]
+        hidden += [Span(span.type, *place) for span in custom.find(raw.decode(), budget)]
     return sorted(hidden, key=lambda span: span.start)

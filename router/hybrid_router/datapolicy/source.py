@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from hybrid_router.datapolicy.budget import FEW_PLACES
 from hybrid_router.datapolicy.document import RepeatedNameError
 from hybrid_router.datapolicy.gate import UNCONDITIONAL, Broken, Clearance, Gate, build
-from hybrid_router.datapolicy.work import FEW
 from hybrid_router.openai.errors import ApiError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Gates:
         building = self._begun(policy)
         gate = building.result() if building.done() else await asyncio.shield(building)
         try:
-            clearance = gate.judge(body, FEW) if len(body) <= OFF_LOOP_BYTES else None
+            clearance = gate.judge(body, FEW_PLACES) if len(body) <= OFF_LOOP_BYTES else None
             if clearance is None or clearance.lengthy:
                 clearance = await asyncio.to_thread(gate.judge, body)
                 clearance.lengthy = True

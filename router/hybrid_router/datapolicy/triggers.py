@@ -10,7 +10,7 @@ from hybrid_router.datapolicy.detector import LONGEST_RUN, RUN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hybrid_router.datapolicy.work import Work
+    from hybrid_router.datapolicy.budget import Budget
 
 
 class Triggers:
@@ -42,11 +42,11 @@ class Triggers:
             for length in lengths:
                 self._by_length.setdefault(length, []).append(owner)
 
-    def note(self, data: bytes, work: Work, places: dict[int, list[int]]) -> None:
+    def note(self, data: bytes, budget: Budget, places: dict[int, list[int]]) -> None:
         """Add to `places` where the triggers of each detector end."""
         if self._automaton is None:
             return
-        found = work.ends(self._automaton, data, self._types)
+        found = budget.ends(self._automaton, data, self._types)
         if not found:
             return
         by_id: dict[int, list[int]] = {}
@@ -74,13 +74,13 @@ class Triggers:
 def windows(ends: list[int], back: int, ahead: int) -> list[tuple[int, int, int]]:
     """Return (low, high, end of the last trigger) of what is looked at around `ends`.
 
-    Where triggers stand close together, as in a log of numbers, their surroundings are one window:
-    a form passes over each place once.
+    Triggers that stand close together, as in a log of numbers, share a window, so that a form
+    passes over each byte once.
 
     Args:
-        ends: of the triggers of one detector, in order; not empty.
-        back: bytes before each that are looked at.
-        ahead: bytes behind it.
+        ends: of one detector's triggers, in order; not empty.
+        back: bytes that are looked at before each of them.
+        ahead: bytes behind each.
     """
     found: list[tuple[int, int, int]] = []
     last = ends[0]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from hybrid_router.datapolicy.budget import FEW_PLACES, MOST_PLACES, Budget
 from hybrid_router.datapolicy.custom import Custom
 from hybrid_router.datapolicy.gate import Gate, WithheldError
 from hybrid_router.datapolicy.scanner import BUILT_IN, Forms, Scanner, Span
-from hybrid_router.datapolicy.work import FEW, MOST, Work
 from hybrid_router.table import TYPES, Backend, DataPolicy
 from tests.support.personal_data.floods import OTHERS, flood, units
 
@@ -55,11 +55,11 @@ def test_a_flood_is_passed_over_once_and_judged_no_oftener_than_places_are_allow
     text = flood(unit, SIZE)
     for detector in counted._detectors:
         detector.form.passed = detector.form.found = 0
-    work = Work(FEW)
-    counted.find(f"\n{text}\n".encode(), work, ascii_only=False, depth=0)
+    budget = Budget(FEW_PLACES)
+    counted.find(f"\n{text}\n".encode(), budget, ascii_only=False, depth=0)
     for detector in counted._detectors:
         assert detector.form.passed <= SIZE + 2, detector.type
-        assert detector.form.found <= FEW + 1, detector.type
+        assert detector.form.found <= FEW_PLACES + 1, detector.type
 
 
 @pytest.mark.parametrize("detector", BUILT_IN, ids=lambda d: d.type)
@@ -102,19 +102,19 @@ def test_what_is_not_looked_for_to_the_end_counts_as_found(types, custom, unit, 
 
 def test_a_pattern_that_looks_through_the_rest_each_time_is_charged_for_it():
     scanner = Scanner([], Custom({"own": "x.*y|x"}, {}))
-    assert len(scanner.scan("x" * 200, most=FEW)) == 200
-    assert scanner.scan("x" * 200_000, most=FEW)[0] == Span("own", -1, -1)
-    assert len(scanner.scan("x" * 200_000, most=FEW)) < 50
+    assert len(scanner.scan("x" * 200, most=FEW_PLACES)) == 200
+    assert scanner.scan("x" * 200_000, most=FEW_PLACES)[0] == Span("own", -1, -1)
+    assert len(scanner.scan("x" * 200_000, most=FEW_PLACES)) < 50
 
 
 def test_a_text_of_what_may_not_leave_does_not_leave_however_much_there_is_of_it():
     gate = Gate(POLICY)
-    body = _body("a@b.example " * (MOST + 1))
+    body = _body("a@b.example " * (MOST_PLACES + 1))
     clearance = gate.judge(body)
     assert clearance.lengthy
     with pytest.raises(WithheldError, match="too much"):
         clearance.clear(body, OUTSIDE, POLICY)
-    refused = gate.judge(_body("1.2.3.4 " * (MOST + 1)))
+    refused = gate.judge(_body("1.2.3.4 " * (MOST_PLACES + 1)))
     assert refused.ruling.refused == ("ipv4",)
 
 
@@ -128,7 +128,7 @@ def test_a_text_of_what_may_not_leave_does_not_leave_however_much_there_is_of_it
 def test_what_was_redacted_ahead_is_what_would_have_been_redacted(text, lengthy):
     body = _body(text)
     gate = Gate(POLICY)
-    clearance = gate.judge(body, FEW)
+    clearance = gate.judge(body, FEW_PLACES)
     assert clearance.lengthy is lengthy
     clearance = gate.judge(body)
     sent = clearance.clear(body, OUTSIDE, POLICY).body

@@ -1,7 +1,7 @@
-"""How much a scan does: whatever a text holds, it ends.
+"""How much a scan may look at: whatever a text holds, it ends.
 
-Everything that takes longer than a pass over the text begins at a place that was reported. So these
-are counted, and a text that has too many counts as holding what is not looked for to the end.
+Everything that takes longer than a pass over the text begins at a place that an automaton reports.
+So places are counted, and where they are too many, what depends on them counts as found.
 """
 
 from __future__ import annotations
@@ -13,26 +13,23 @@ if TYPE_CHECKING:
 
     from hybrid_router.datapolicy.automaton import Automaton
 
-FEW: Final = 256
-"""Places that are looked at on the event loop, some milliseconds; with more, a thread does it."""
-MOST: Final = 50_000
-"""Places that are looked at at all. A log with an address in every line has that many in 3 MB."""
+FEW_PLACES: Final = 256
+"""That are looked at on the event loop, in some milliseconds; with more, a thread does it."""
+MOST_PLACES: Final = 50_000
+"""That are looked at in all. A log with an address in every line has that many in 3 MB."""
 
 
-class Work:
-    """What a scan may still do.
-
-    Args:
-        most: places that are looked at, in all.
+class Budget:
+    """What a scan may still look at.
 
     Attributes:
-        left: of these.
+        left: places.
         unfinished: types that were not looked for to the end.
     """
 
     __slots__ = ("left", "unfinished")
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST_PLACES) -> None:
         self.left = most
         self.unfinished: set[str] = set()
 
@@ -41,13 +38,13 @@ class Work:
     ) -> list[tuple[int, int]]:
         """Return (end, id) of the places that an automaton reports, in order.
 
-        Where they are more than are left, none, and `types` are not looked for.
+        None where they are more than are left: `types` are then unfinished.
         """
         found = automaton.ends(data, self.left)
         return found if not found or self.spend(len(found), types) else []
 
     def spend(self, places: int, types: Sequence[str]) -> bool:
-        """Take places from what is left; False, and `types` stay unfinished, where it is less."""
+        """Take places from what is left; where it is less, return False: `types` are unfinished."""
         if places <= self.left:
             self.left -= places
             return True
