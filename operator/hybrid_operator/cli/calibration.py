@@ -234,7 +234,7 @@ async def _apply(kube: Kube, key: Key, state: Calibration, *, shows: bool) -> No
 @click.argument("name")
 @cluster_options
 def rollback(name: str, namespace: str | None, context: str | None) -> None:
-    """Take back the calibration state in force of the HybridInference NAME.
+    """Take back the state in force of the HybridInference NAME.
 
     The one before is in force again, or none. The state is not taken again: fit another one.
     """

@@ -72,9 +72,9 @@ def _prompt(line: str, number: int) -> Prompt:
     help="Model file to write.",
 )
 def train(paths: tuple[Path, ...], output: Path) -> None:
-    """Train the embedded classifier from labels and from the project's own examples of intents.
+    """Train the embedded classifier from labels.
 
-    The same labels give the same bytes. Needs the extra `train`: pip install
+    Intents come from the project's own examples. The same labels give the same bytes. Needs the extra `train`: pip install
     'hybrid-inference[train]'.
     """
     try:

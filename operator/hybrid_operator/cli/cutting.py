@@ -37,18 +37,18 @@ _USD = Number(min=0)
 )  # fmt: skip
 @click.option(
     "--local-usd", type=_USD, required=True, metavar="USD",
-    help="Of the local model, per million tokens; `hinf plan` says it at capacity.",
+    help="Of the local model, per million tokens; `hinf plan -o json` says it at capacity.",
 )  # fmt: skip
 @output_option
 def cut(
     samples: str, quality: float, api_usd: tuple[float, float], local_usd: float, output: str
 ) -> None:
-    """Choose a cascade's threshold from SAMPLES (- reads standard input): the cheapest one.
+    """Choose a cascade's cheapest threshold from SAMPLES.
 
-    SAMPLES holds one JSON object a line, of a prompt that both sides have answered: confidence (as
-    in x-hybrid-confidence), local and api (how good each answer was, from 0 to 1), prompt_tokens,
-    draft_tokens (at most draftTokens), local_tokens and api_tokens. A draft that is thrown away is
-    paid for. Exit status 1: drafts do not pay, whatever the threshold.
+    SAMPLES (- reads standard input) holds one JSON object a line, of a prompt that both sides have
+    answered: confidence (as in x-hybrid-confidence), local and api (how good each answer was, from
+    0 to 1), prompt_tokens, draft_tokens (at most draftTokens), local_tokens and api_tokens. A draft
+    that is thrown away is paid for. Exit status 1: drafts do not pay, whatever the threshold.
     """
     prices = Prices(
         Price(input=local_usd, output=local_usd), Price(input=api_usd[0], output=api_usd[1])
