@@ -210,14 +210,11 @@ def _for(demand: float, policy: Policy) -> int:
 def _numbers(window: Window, sample: Sample, policy: Policy) -> dict[str, float]:
     found = {
         "demand_replicas": window.stable,
-        "demand_fast_replicas": window.fast,
         "ready_replicas": float(sample.ready),
         "tokens_in_flight": sample.tokens_in_flight,
-        "quiet_seconds": window.quiet,
         "cold_start_seconds": cold_start(window, policy),
     }
     if priced(window, policy):
-        found["earning_replicas"] = float(window.levels.wanted)
         found["api_usd_per_hour"] = window.stable * (window.usd_per_work or 0.0) * _HOUR
         found["gpu_usd_per_hour"] = (policy.gpu_hour_usd or 0.0) * sample.replicas
     if sample.ttft_seconds is not None:
