@@ -74,8 +74,8 @@ def _prompt(line: str, number: int) -> Prompt:
 def train(paths: tuple[Path, ...], output: Path) -> None:
     """Train the embedded classifier from labels.
 
-    Intents come from the project's own examples. The same labels give the same bytes. Needs the extra `train`: pip install
-    'hybrid-inference[train]'.
+    Intents come from the project's own examples. The same labels give the same bytes. Needs the
+    extra `train`: pip install 'hybrid-inference[train]'.
     """
     try:
         from hybrid_router.classify.training import fit as training  # noqa: PLC0415  heavy
