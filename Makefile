@@ -24,7 +24,7 @@ test: setup ## Install what is needed and run every test that needs no GPU (firs
 setup: ## Make .venv with hinf and hinf-router from locked dependencies (30 s, then at once)
 	@tools/setup
 
-test-unit: setup ## Run the tests that need no cluster (5 min)
+test-unit: setup ## Run the tests that need no cluster (4 min)
 	@$(PYTHON) -m tools.test unit
 
 test-compiled: setup ## Compile the router's hot path as its image has it, and run the router's unit tests on that (5 min)
