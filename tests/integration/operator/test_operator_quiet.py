@@ -25,11 +25,20 @@ def test_a_resource_that_does_not_change_causes_no_write_at_all(
         lambda: cluster.conditions("quiet")["Schedulable"]["status"] == "False",
         "the status has settled",
     )
+    until(
+        lambda: all(_decided(place, "sleepy") for place in (cluster, other)),
+        "the autoscaler has decided, which it does at its second look",
+    )
     time.sleep(5)
     audit = Audit()
     time.sleep(QUIET_SECONDS)
     assert audit.writes([cluster.namespace, other.namespace]) == []
     assert operator.process.poll() is None
+
+
+def _decided(place: Cluster, model: str) -> bool:
+    told = place.read("HybridInference", "quiet")["status"]["models"]
+    return any(each["name"] == model and "scaling" in each for each in told)
 
 
 def test_an_operator_that_starts_again_finds_nothing_to_write(own_cluster: Cluster, start):
