@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -47,13 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run(settings: OperatorSettings, endpoints: Endpoints) -> int:
     connection = connect()
-    pods = Connections(MAX_BYTES)
     async with connection.http:
         kube = Kube(connection.http)
-        fetch = Direct(pods) if connection.inside else Proxied(kube)
         namespace = settings.pod_namespace or connection.namespace
-        operator = Operator(kube, fetch, settings, namespace)
-        return await _until_stopped(operator.run(endpoints))
+        with contextlib.closing(Connections(MAX_BYTES)) as pods:
+            fetch = Direct(pods) if connection.inside else Proxied(kube)
+            operator = Operator(kube, fetch, settings, namespace)
+            return await _until_stopped(operator.run(endpoints))
 
 
 async def _until_stopped(work: Coroutine[None, None, None]) -> int:
