@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from hybrid_operator.cli.main import BadInputError
-from hybrid_operator.core.table import local_backend
+from hybrid_operator.core import naming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def localise(table: RouteTable, spec: HybridInferenceSpec, stated: Sequence[str]
     urls = engines(spec, stated)
     backends = {name: _reachable(name, each) for name, each in table.backends.items()}
     for model, url in urls.items():
-        name = local_backend(model)
+        name = naming.local_backend(model)
         backends[name] = replace(backends[name], service=None, urls=(url,))
     return replace(table, backends=backends, keys=None, routers=None)
 

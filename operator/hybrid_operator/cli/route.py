@@ -21,8 +21,9 @@ from hybrid_operator.cli.main import (
 )
 from hybrid_operator.cli.output import emit, table
 from hybrid_operator.cli.states import STATE, read_state
+from hybrid_operator.core import naming
 from hybrid_operator.core.engine import priors
-from hybrid_operator.core.table import aliases, local_backend
+from hybrid_operator.core.table import aliases
 from hybrid_router.anthropic.request import parse_messages
 from hybrid_router.classify.parameters import shipped
 from hybrid_router.deciding import looked_at
@@ -156,7 +157,7 @@ def _local_cost(resource: offline.Resource, alias: str, tokens: tuple[int, int])
     """Return what prompt and answer cost on a busy GPU of the alias' first model, in USD."""
     targets = resource.table().models[alias].targets
     fits = zip(resource.spec.models, resource.desired().fits, strict=False)
-    known = {local_backend(model.name): (model, fit) for model, fit in fits}
+    known = {naming.local_backend(model.name): (model, fit) for model, fit in fits}
     found = next((known[t.backend] for t in targets if t.backend in known), None)
     usd = costs.request_usd(*found, *tokens) if found is not None else None
     return None if usd is None else round(usd, 8)

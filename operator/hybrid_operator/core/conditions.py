@@ -269,8 +269,8 @@ def is_ready(facts: Facts, routers: Condition) -> Condition:
         return _false(
             "Ready", "NoRouter", f"no router serves this generation yet: {routers.message}"
         )
-    usable = {table.local_backend(e.model) for e in view.engines if e.ready}
-    usable |= {table.api_backend(a.provider.name) for a in view.accounts if a.usable}
+    usable = {naming.local_backend(e.model) for e in view.engines if e.ready}
+    usable |= {naming.api_backend(a.provider.name) for a in view.accounts if a.usable}
     document = facts.desired.table
     models = document.table.models if document else {}
     served = [alias.name for alias in table.aliases(spec)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hybrid_operator.core import naming, table
+from hybrid_operator.core import naming
 from hybrid_operator.core.engine import intent
 from hybrid_operator.core.objects.router_pod import TABLE_KEY
 from hybrid_operator.core.scaling.intent import decides, seed
@@ -44,7 +44,7 @@ def rates(observed: Observed, models: Iterable[tuple[ModelSpec, Fit]]) -> dict[s
         if intent.ttft_seconds(model) is None:
             continue
         known = _learnt(observed, model) or seed(model, fit).prefill
-        stands = standing.get(table.local_backend(model.name))
+        stands = standing.get(naming.local_backend(model.name))
         near = stands is not None and known / NEAR <= stands <= known * NEAR
         found[model.name] = stands if stands is not None and near else max(float(round(known)), 1.0)
     return found

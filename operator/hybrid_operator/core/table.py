@@ -73,9 +73,6 @@ class Document(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
-api_backend, local_backend = naming.api_backend, naming.local_backend
-
-
 def render(
     context: Context,
     spec: HybridInferenceSpec,
@@ -167,7 +164,7 @@ class _Targets:
         }
         self.api = {
             (provider.name, model.name): Target(
-                backend=api_backend(provider.name), model=model.upstream or model.name
+                backend=naming.api_backend(provider.name), model=model.upstream or model.name
             )
             for provider in spec.providers
             for model in provider.models
@@ -193,7 +190,7 @@ class _Targets:
 def _local_target(model: ModelSpec, defaults: EngineDefaults, name: str) -> Target:
     """Return the model, or the adapter of it that has this name."""
     return Target(
-        backend=local_backend(model.name),
+        backend=naming.local_backend(model.name),
         model=name,
         max_context_tokens=intent.max_length(model, defaults),
     )
@@ -211,7 +208,7 @@ def _backends(
             name=naming.engine(context.owner.name, model.name),
             port="http",
         )
-        backends[local_backend(model.name)] = Backend(
+        backends[naming.local_backend(model.name)] = Backend(
             trust="internal",
             service=service,
             engine="vllm",
@@ -222,7 +219,7 @@ def _backends(
             prefill_tokens_per_second=prefill.get(model.name),
         )
     for provider in spec.providers:
-        backends[api_backend(provider.name)] = _external(provider, cooldown)
+        backends[naming.api_backend(provider.name)] = _external(provider, cooldown)
     return backends
 
 

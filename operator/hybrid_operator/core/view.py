@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybrid_operator.core import causes, naming, replicas, table
+from hybrid_operator.core import causes, naming, replicas
 from hybrid_operator.core.desired import image_of, rolling
 from hybrid_operator.core.engine import gated
 from hybrid_operator.core.objects import engine_pod, record
@@ -247,7 +247,7 @@ def _accounts(observed: Observed) -> tuple[Account, ...]:
         return ()
     found = []
     for provider in spec.providers:
-        name = table.api_backend(provider.name)
+        name = naming.api_backend(provider.name)
         reports = [b for r in observed.reports for b in r.backends if b.backend == name]
         found.append(Account(provider, observed.owner.namespace, tuple(reports)))
     return tuple(found)
